@@ -1,0 +1,1 @@
+"""What passes between steps. Never imports torch."""

@@ -1,0 +1,100 @@
+"""Files that are whole or absent: every contract is written to a temporary name and renamed."""
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from cxr.errors import ContractError
+
+T = TypeVar("T")
+
+
+class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of every value that passes between two steps: frozen, strict, validated on read and on write."""
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that a reader sees the old file or the new one, even after a kill."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: msgspec.Struct) -> None:
+    """Write a contract as indented JSON; raises `ContractError` when the value breaks its own type."""
+    try:
+        msgspec.convert(msgspec.to_builtins(value), type(value))
+    except msgspec.ValidationError as error:
+        raise ContractError(f"{path}: refused to write an invalid {type(value).__name__}: {error}") from error
+    write_bytes(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+
+
+def read_json(path: Path, kind: type[T]) -> T:
+    """Read a contract; raises `ContractError` when the file is missing or not a valid `kind`."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError as error:
+        raise ContractError(f"{path} must exist: the step that writes it has not finished; run it first") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ContractError(
+            f"{path} must be a valid {kind.__name__}: {error}; run the step that writes it again"
+        ) from error
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder that becomes `target` when the block ends well, replacing what was there.
+
+    A kill at any point leaves `target` as it was, or absent.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    draft.mkdir()
+    try:
+        yield draft
+        replace_folder(draft, target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def replace_folder(draft: Path, target: Path) -> None:
+    """Rename the folder `draft` to `target`; a folder already there is moved aside first and then removed."""
+    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    if target.exists():
+        target.rename(aside)
+    draft.rename(target)
+    if aside.exists():
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over the sorted relative names and digests of all files below `folder`."""
+    lines = [
+        f"{path.relative_to(folder).as_posix()} {file_digest(path)}\n" for path in folder.rglob("*") if path.is_file()
+    ]
+    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+
+
+def value_digest(value: msgspec.Struct) -> str:
+    """SHA-256 of a contract's canonical JSON."""
+    return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()

@@ -1,0 +1,150 @@
+"""Changes on top of a recipe, checked field by field with errors that name the field, the value and the fix."""
+
+import difflib
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+from msgspec.inspect import Field, IntType, LiteralType, StructType, TupleType, Type, VarTupleType, type_info
+
+from cxr.contracts.recipe import Recipe
+from cxr.errors import RecipeError
+
+_TYPE_NAMES = {
+    "float": "a number",
+    "int": "a whole number",
+    "bool": "true or false",
+    "str": "text",
+    "array": "a list",
+    "object": "a section of names and values",
+}
+
+
+def overlay(recipe: Recipe, changes: Mapping[str, Any], *, origin: str) -> Recipe:
+    """A recipe with some fields changed; sections need only hold what differs, lists are replaced.
+
+    Args:
+        recipe: what is changed; left as it is.
+        changes: nested names and plain values.
+        origin: where the changes come from, for errors.
+
+    Raises:
+        RecipeError: a name is unknown (the error gives the nearest) or a value breaks its type or bounds.
+    """
+    layer = _conform(changes, type_info(Recipe), "", origin)
+    merged = _merge(msgspec.to_builtins(recipe), layer)
+    try:
+        return msgspec.convert(merged, Recipe)
+    except msgspec.ValidationError as error:
+        raise RecipeError(f"{origin}: {_explain(str(error), merged)}") from error
+
+
+def with_values(recipe: Recipe, values: Mapping[str, Any], *, origin: str = "search") -> Recipe:
+    """A recipe with the fields of dotted names changed, e.g. `{"loss.gamma": 1.5}`; raises as `overlay` does."""
+    changes: dict[str, Any] = {}
+    for name, value in values.items():
+        changes = _merge(changes, nested(name, value))
+    return overlay(recipe, changes, origin=origin)
+
+
+def nested(name: str, value: Any) -> dict[str, Any]:
+    """The mapping that a dotted name stands for.
+
+    >>> nested("loss.gamma", 1.5)
+    {'loss': {'gamma': 1.5}}
+    """
+    for part in reversed(name.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def fields() -> dict[str, Any]:
+    """Dotted name of every field of the recipe to its default, as plain values, in the order of the recipe."""
+    return dict(_leaves(msgspec.to_builtins(Recipe()), ""))
+
+
+def _leaves(value: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    for name, inner in value.items():
+        if isinstance(inner, dict):
+            yield from _leaves(inner, f"{path}{name}.")
+        else:
+            yield path + name, inner
+
+
+def _merge(base: Any, changes: Any) -> Any:
+    if isinstance(base, dict) and isinstance(changes, dict):
+        return {**base, **{name: _merge(base.get(name), value) for name, value in changes.items()}}
+    return changes
+
+
+def _conform(value: Any, kind: Type, path: str, origin: str) -> Any:
+    """Check names and finiteness; whole floats become the integers that their fields want (KFP writes 3 as 3.0)."""
+    if isinstance(kind, StructType) and isinstance(value, Mapping):
+        known = {field.name: field for field in kind.fields}
+        return {name: _member(name, inner, known, path, origin) for name, inner in value.items()}
+    if isinstance(kind, VarTupleType) and isinstance(value, list | tuple):
+        return [_conform(inner, kind.item_type, f"{path}[{n}]", origin) for n, inner in enumerate(value)]
+    if isinstance(kind, TupleType) and isinstance(value, list | tuple) and len(value) == len(kind.item_types):
+        pairs = zip(value, kind.item_types, strict=True)
+        return [_conform(inner, item, f"{path}[{n}]", origin) for n, (inner, item) in enumerate(pairs)]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise RecipeError(f"{origin}: {path} must be finite, is {value}")
+        if isinstance(kind, IntType | LiteralType) and value.is_integer():
+            return int(value)
+    return value
+
+
+def _member(name: Any, value: Any, known: dict[str, Field], path: str, origin: str) -> Any:
+    full = f"{path}.{name}" if path else str(name)
+    if name not in known:
+        raise RecipeError(f"{origin}: {_unknown(full, path, list(known))}")
+    return _conform(value, known[name].type, full, origin)
+
+
+def _unknown(full: str, section: str, known: list[str]) -> str:
+    every = list(fields())
+    if full in every:
+        return f"{full} must be written nested, one section per level, e.g. {{{full.replace('.', ': {', 1)}: …}}}}"
+    leaf = full.rpartition(".")[2]
+    near = (
+        [f"{section}.{name}" if section else name for name in difflib.get_close_matches(leaf, known, 1)]
+        or [name for name in every if name.rpartition(".")[2] == leaf]
+        or difflib.get_close_matches(full, every, 1)
+    )
+    hint = f"; did you mean {near[0]}?" if near else ";"
+    place = section or "the recipe"
+    return f"{full} is not a field of the recipe{hint} Fields of {place}: {', '.join(known)}"
+
+
+def _explain(message: str, value: Any) -> str:
+    """One sentence from msgspec's message, with the dotted path and the value received."""
+    found = re.fullmatch(r"(.*?)(?: - at `\$(.*)`)?", message, re.DOTALL)
+    what, path = (found[1], (found[2] or "").lstrip(".")) if found else (message, "")
+    kind: Type = type_info(Recipe)
+    for key in re.findall(r"[^.\[\]]+", path):
+        value, kind = (value[int(key)], _item(kind, int(key))) if key.isdigit() else (value[key], _field(kind, key))
+    path = path or "a recipe"
+    if isinstance(kind, LiteralType):
+        near = difflib.get_close_matches(str(value), [str(choice) for choice in kind.values], 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return f"{path} must be one of {', '.join(map(str, kind.values))}; is {value!r}{hint}"
+    constraint = re.sub(r", got `?\w+`?$", "", what)
+    if not constraint.startswith("Expected "):
+        return f"{path}: {what}, is {value!r}"
+    words = re.sub(r"`(\w+)`", lambda type_: _TYPE_NAMES.get(type_[1], type_[1]), constraint.removeprefix("Expected "))
+    return f"{path} must be {words}, is {value!r}"
+
+
+def _field(kind: Type, name: str) -> Type:
+    if not isinstance(kind, StructType):
+        return kind
+    return next(field.type for field in kind.fields if field.name == name)
+
+
+def _item(kind: Type, number: int) -> Type:
+    if isinstance(kind, TupleType):
+        return kind.item_types[number]
+    return kind.item_type if isinstance(kind, VarTupleType) else kind

@@ -1,0 +1,172 @@
+"""The recipe: every choice that makes a model, in one typed, frozen value. Defaults live here and nowhere else."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from cxr.contracts.files import Contract
+from cxr.contracts.search import SearchSpace
+
+Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
+Positive = Annotated[float, Meta(gt=0.0)]
+NonNegative = Annotated[float, Meta(ge=0.0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class ModelRecipe(Contract, frozen=True, kw_only=True):
+    """The network.
+
+    Attributes:
+        architecture: a name of `cxr.modeling.network.ARCHITECTURES`.
+        weights: "imagenet" starts from torchvision's ImageNet weights when they can be had, "none" from random ones.
+        dropout: probability before the linear head.
+        output_stride: pixels of input per cell of the last feature map; 16 doubles the resolution of activation maps.
+    """
+
+    architecture: str = "densenet121"
+    weights: Literal["imagenet", "none"] = "imagenet"
+    dropout: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.2
+    output_stride: Literal[16, 32] = 32
+
+
+class Preprocessing(Contract, frozen=True, kw_only=True):
+    """From any decoded film to the network's input; stored in the bundle and applied unchanged by the service.
+
+    Attributes:
+        size: side of the square network input, pixels.
+        stored_side: short side to which ingestion reduces a larger film, pixels.
+        clip_percentiles: grey values below and above these percentiles are clipped before scaling to 0..255.
+        mean, std: of the input after scaling to 0..1.
+    """
+
+    size: Annotated[int, Meta(ge=32, le=1024)] = 224
+    stored_side: Annotated[int, Meta(ge=64, le=2048)] = 512
+    clip_percentiles: tuple[Annotated[float, Meta(ge=0, lt=50)], Annotated[float, Meta(gt=50, le=100)]] = (0.5, 99.5)
+    mean: Fraction = 0.5
+    std: Positive = 0.25
+
+
+class Augmentation(Contract, frozen=True, kw_only=True):
+    """Random changes of training films, drawn per film on the device. Amplitudes are the largest that occur.
+
+    Attributes:
+        rotation: degrees either way.
+        translation: share of the side either way.
+        scale: relative change of size either way.
+        brightness: shift of grey values in 0..1 either way.
+        contrast: relative change either way.
+        gamma: relative change of the exponent either way.
+        noise: standard deviation of Gaussian noise in 0..1.
+        blur: standard deviation of the Gaussian, pixels at 224.
+        flip: probability of a left-right flip; off by default since a chest has a side (situs, heart).
+        erase: probability that one rectangle of up to a quarter of the film is greyed out.
+    """
+
+    rotation: NonNegative = 10.0
+    translation: Fraction = 0.06
+    scale: Fraction = 0.10
+    brightness: Fraction = 0.10
+    contrast: Fraction = 0.20
+    gamma: Fraction = 0.20
+    noise: Fraction = 0.03
+    blur: NonNegative = 1.0
+    flip: Fraction = 0.0
+    erase: Fraction = 0.1
+
+
+class LossRecipe(Contract, frozen=True, kw_only=True):
+    """Focal loss (Lin et al. 2017, eq. 5) or cross-entropy.
+
+    Attributes:
+        alpha: overall weight of the focal term.
+        gamma: focusing exponent; 0 is weighted cross-entropy.
+        class_balance: weigh classes by inverse frequency, normalised to mean 1.
+        label_smoothing: share of the target spread over all classes.
+    """
+
+    kind: Literal["focal", "cross_entropy"] = "focal"
+    alpha: Positive = 0.25
+    gamma: NonNegative = 2.0
+    class_balance: bool = True
+    label_smoothing: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.0
+
+
+class Optimiser(Contract, frozen=True, kw_only=True):
+    """AdamW (Loshchilov & Hutter 2019)."""
+
+    learning_rate: Positive = 3e-4
+    weight_decay: NonNegative = 1e-2
+    clip_norm: Positive = 1.0
+
+
+class Schedule(Contract, frozen=True, kw_only=True):
+    """Length and pace of training.
+
+    Attributes:
+        batch_size: films per step over all processes.
+        warmup_epochs: the learning rate climbs linearly, then falls as a cosine to zero.
+        patience: epochs without a better validation macro AUROC before training stops.
+        ema_decay: of the exponential moving average of the weights per step; 0 turns it off.
+    """
+
+    epochs: Count = 20
+    batch_size: Count = 32
+    warmup_epochs: NonNegative = 1.0
+    patience: Count = 6
+    ema_decay: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.99
+
+
+class SplitRecipe(Contract, frozen=True, kw_only=True):
+    """Shares of the three parts; what is left after training and validation is the test part."""
+
+    train: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.8
+    validation: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.1
+
+
+class EvaluationRecipe(Contract, frozen=True, kw_only=True):
+    """How figures are made.
+
+    Attributes:
+        resamples: patients are drawn this often for each 95% confidence interval.
+        triage_sensitivity, triage_specificity: WHO's minimum for a TB triage test (target product profile 2014).
+        severities: of each corruption, 1 (mild) to 5 (severe).
+    """
+
+    resamples: Annotated[int, Meta(ge=100)] = 2000
+    triage_sensitivity: Fraction = 0.90
+    triage_specificity: Fraction = 0.70
+    severities: tuple[Annotated[int, Meta(ge=1, le=5)], ...] = (1, 2, 3, 4, 5)
+
+
+class Gate(Contract, frozen=True, kw_only=True):
+    """What a model must reach on the test split before it may become champion.
+
+    Attributes:
+        macro_auroc, accuracy, tuberculosis_sensitivity: lowest point estimates.
+        clinical_drop: largest loss of accuracy under the `clinical` corruption preset.
+        calibration_error: largest expected calibration error.
+    """
+
+    macro_auroc: Fraction = 0.90
+    accuracy: Fraction = 0.75
+    tuberculosis_sensitivity: Fraction = 0.70
+    clinical_drop: Fraction = 0.05
+    calibration_error: Fraction = 0.15
+
+
+class Recipe(Contract, frozen=True, kw_only=True):
+    """Everything that makes a model, from its data's split to the floors that it must reach."""
+
+    version: Literal[1] = 1
+    seed: Annotated[int, Meta(ge=0, lt=2**31)] = 42
+    model: ModelRecipe = msgspec.field(default_factory=ModelRecipe)
+    preprocessing: Preprocessing = msgspec.field(default_factory=Preprocessing)
+    augmentation: Augmentation = msgspec.field(default_factory=Augmentation)
+    loss: LossRecipe = msgspec.field(default_factory=LossRecipe)
+    optimiser: Optimiser = msgspec.field(default_factory=Optimiser)
+    schedule: Schedule = msgspec.field(default_factory=Schedule)
+    split: SplitRecipe = msgspec.field(default_factory=SplitRecipe)
+    search: SearchSpace = msgspec.field(default_factory=SearchSpace)
+    evaluation: EvaluationRecipe = msgspec.field(default_factory=EvaluationRecipe)
+    gate: Gate = msgspec.field(default_factory=Gate)

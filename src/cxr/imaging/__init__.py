@@ -1,0 +1,1 @@
+"""From files to tensors: read, preprocess, augment, corrupt; and the phantoms."""

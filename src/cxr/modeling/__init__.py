@@ -1,0 +1,1 @@
+"""Networks, losses, data on the device, fitting and export."""
