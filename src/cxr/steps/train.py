@@ -1,0 +1,79 @@
+"""Train: from split studies and a recipe to a checkpoint."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from cxr.contracts.checkpoint import History
+from cxr.contracts.files import file_digest, value_digest
+from cxr.contracts.recipe import EvaluationRecipe, Gate, Recipe
+from cxr.contracts.search import SearchSpace
+from cxr.contracts.studies import StudyIndex
+from cxr.domain import TAXONOMY, Split
+from cxr.modeling.checkpoint import write_checkpoint
+from cxr.modeling.dataset import load_films
+from cxr.modeling.distributed import processes
+from cxr.modeling.fit import fit
+
+
+def train(
+    *,
+    studies: Path,
+    split: Path,
+    recipe: Recipe,
+    out: Path,
+    scratch: Path,
+    weights: Path | None = None,
+    device: str | None = None,
+) -> History:
+    """Train the recipe's network and write a checkpoint folder.
+
+    Killed at any point and called again with the same arguments, it goes on after the last finished epoch and gives
+    the same weights as an uninterrupted run. Under torchrun every process calls it and the first one writes.
+
+    Args:
+        studies: images.
+        split: index whose training films are learnt and whose validation films choose the best epoch.
+        recipe: what to train and how.
+        out: checkpoint folder to write.
+        scratch: decoded films and the state after every epoch are kept there; must outlive the process.
+        weights: file of initial weights instead of ImageNet's.
+        device: "cpu", "cuda", …; the first GPU, or the CPU, when None.
+
+    Raises:
+        ContractError: the index or an image is missing or malformed.
+        TrainingError: labels are missing, the weights do not fit, or training diverged.
+    """
+    index = StudyIndex.read(split)
+    with processes(device) as (place, chosen):
+        if not place.first:
+            place.wait()
+        train_films = load_films(studies, index.part(Split.TRAIN), recipe.preprocessing, scratch=scratch)
+        validation = load_films(studies, index.part(Split.VALIDATION), recipe.preprocessing, scratch=scratch)
+        if place.first:
+            place.wait()
+        state = scratch / f"train-{_key(recipe, index, weights)}"
+        fitted = fit(
+            recipe=recipe,
+            train=train_films,
+            validation=validation,
+            device=chosen,
+            scratch=state,
+            weights=weights,
+            processes=place,
+            index=index.digest,
+        )
+        if place.first:
+            findings = tuple(TAXONOMY)
+            write_checkpoint(out, network=fitted.network, recipe=recipe, findings=findings, history=fitted.history)
+            shutil.rmtree(state, ignore_errors=True)
+    return fitted.history
+
+
+def _key(recipe: Recipe, index: StudyIndex, weights: Path | None) -> str:
+    """Names the state of one training: other choices, films or initial weights never resume from it."""
+    learnt = msgspec.structs.replace(recipe, search=SearchSpace(), evaluation=EvaluationRecipe(), gate=Gate())
+    parts = [value_digest(learnt), index.digest, file_digest(weights) if weights else ""]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:24]
