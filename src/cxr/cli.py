@@ -162,11 +162,11 @@ def train(**given: Any) -> msgspec.Struct:
 @click.option("--data", help="With --bundle: any source of films; all of them are test films.  [writes: ./evaluation]")
 def evaluate(bundle: Path | None, data: str | None, **given: Path) -> msgspec.Struct:
     """Evaluate the checkpoint on its test split, or a bundle on new data."""
+    if (bundle is None) != (data is None):
+        raise click.UsageError("--bundle and --data go together: a bundle, and the films to evaluate it on")
     from cxr.steps.evaluate import evaluate as step
     from cxr.steps.evaluate import evaluate_bundle
 
-    if (bundle is None) != (data is None):
-        raise click.UsageError("--bundle and --data go together: a bundle, and the films to evaluate it on")
     if bundle is not None and data is not None:
         return evaluate_bundle(bundle=bundle, data=data, out=given["out"])
     return step(**given)

@@ -85,5 +85,5 @@ REJECTION_CODES = (
     "wrong_view",
     "unreadable",
     "unknown_label",
-    "duplicate",
+    "conflicting_label",
 )

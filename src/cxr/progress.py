@@ -1,12 +1,30 @@
-"""Progress of long work: a bar with rate and time left on a terminal, silence elsewhere."""
+"""Progress of long work: a bar with rate and time left on a terminal, silence elsewhere.
 
+A pipeline run starts every step as a process of its own, whose output is a log. It sets `CXR_PROGRESS=records`, reads
+the records from between the lines of the log, and draws the bars itself.
+"""
+
+import json
+import os
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.progress import Progress, Task
+
+RECORD = "\x1ecxr "
+VARIABLE = "CXR_PROGRESS"
+
+_SECONDS_BETWEEN_RECORDS = 0.2
+
+
+def emit(record: Mapping[str, Any]) -> None:
+    """Write a line that is meant for the pipeline run which reads this process's output."""
+    sys.stdout.write(f"{RECORD}{json.dumps(record)}\n")
+    sys.stdout.flush()
 
 
 @contextmanager
@@ -15,16 +33,60 @@ def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
 
     Nothing is shown when standard error is no terminal, or when `rich` is not installed (a bare training machine).
     """
-    bar = _bar() if sys.stderr.isatty() else None
-    if bar is None:
-        yield lambda steps: None
+    if os.environ.get(VARIABLE) == "records":
+        with _records(description, total) as advance:
+            yield advance
         return
-    with bar:
-        task = bar.add_task(description, total=total)
-        yield lambda steps: bar.advance(task, steps)
+    with _display() as display:
+        if display is None:
+            yield lambda steps: None
+            return
+        task = display.add_task(description, total=total)
+        try:
+            yield lambda steps: display.advance(task, steps)
+        finally:
+            display.remove_task(task)
 
 
-def _bar() -> "Progress | None":
+_shown: "list[Progress]" = []
+
+
+@contextmanager
+def _display() -> Iterator["Progress | None"]:
+    """The display on the terminal: work within other work adds its bar to the one that is there."""
+    display = bars() if sys.stderr.isatty() and not _shown else None
+    if display is None:
+        yield _shown[0] if _shown else None
+        return
+    _shown.append(display)
+    try:
+        with display:
+            yield display
+    finally:
+        _shown.clear()
+
+
+@contextmanager
+def _records(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    done, last = 0, 0.0
+
+    def advance(steps: int) -> None:
+        nonlocal done, last
+        done += steps
+        now = time.monotonic()
+        if now - last >= _SECONDS_BETWEEN_RECORDS:
+            last = now
+            emit({"progress": description, "done": done, "total": total})
+
+    advance(0)
+    try:
+        yield advance
+    finally:
+        emit({"progress": description, "done": None, "total": total})
+
+
+def bars() -> "Progress | None":
+    """A display of bars with rate and time left; None where `rich` is not installed."""
     try:
         from rich.console import Console
         from rich.progress import (

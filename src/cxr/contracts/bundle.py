@@ -1,10 +1,13 @@
 """The bundle: the one folder that is served. Its SHA-256 is its identity in every log, response and registry entry."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from cxr.contracts.files import Contract
+from cxr.contracts.files import Contract, file_digest, read_json
 from cxr.contracts.metrics import Calibration
 from cxr.contracts.recipe import Preprocessing
+from cxr.errors import BundleError, ContractError
 
 BUNDLE_FILE = "bundle.json"
 MODEL_FILE = "model.onnx"
@@ -63,3 +66,47 @@ class BundleManifest(Contract, frozen=True, kw_only=True):
     outputs: tuple[TensorSpec, ...]
     provenance: Provenance
     files: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A bundle on disk.
+
+    Attributes:
+        folder: where it lies.
+        digest: SHA-256 of its `bundle.json`, which holds the digest of every other file.
+    """
+
+    folder: Path
+    manifest: BundleManifest
+    digest: str
+
+
+def read_bundle(folder: Path, *, verify: bool = True) -> Bundle:
+    """Read a bundle's manifest and check its files against it.
+
+    Args:
+        folder: of the bundle.
+        verify: hash every file. Without it only the names are compared, which is right where another layer has just
+            verified the bytes.
+
+    Raises:
+        BundleError: `bundle.json` is missing or malformed, or a file is missing, changed or not listed.
+    """
+    try:
+        manifest = read_json(folder / BUNDLE_FILE, BundleManifest)
+    except ContractError as error:
+        raise BundleError(f"{folder} must be a bundle as `cxr package` writes it: {error}") from error
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {BUNDLE_FILE}
+    missing, extra = sorted(manifest.files.keys() - present), sorted(present - manifest.files.keys())
+    changed = [
+        name
+        for name, digest in sorted(manifest.files.items())
+        if verify and name in present and file_digest(folder / name) != digest
+    ]
+    if missing or extra or changed:
+        raise BundleError(
+            f"the files of {folder} must be those that its {BUNDLE_FILE} lists: missing {missing[:5]}, "
+            f"changed {changed[:5]}, not listed {extra[:5]}; copy the bundle again, or run `cxr package`"
+        )
+    return Bundle(folder=folder, manifest=manifest, digest=file_digest(folder / BUNDLE_FILE))

@@ -38,6 +38,8 @@ class History(Contract, frozen=True, kw_only=True):
         best_epoch: the epoch whose (averaged) weights the checkpoint holds.
         stopped: "schedule" when all epochs ran, "patience" when validation stopped improving, "pruned" in a search.
         index: digest of the study index that it was trained on.
+        finished: when the training ended, ISO 8601 in UTC to the second. The bundle's date: packing a checkpoint again
+            gives the same bundle.
     """
 
     version: Literal[1] = 1
@@ -46,4 +48,5 @@ class History(Contract, frozen=True, kw_only=True):
     stopped: Literal["schedule", "patience", "pruned"]
     index: str
     device: str
+    finished: str
     epochs: tuple[Epoch, ...]

@@ -5,10 +5,15 @@ from typing import Literal
 from cxr.contracts.files import Contract
 
 METRICS_FILE = "metrics.json"
+METRICS_TABLE = "metrics.csv"
+CALIBRATION_FILE = "calibration.json"
+ROBUSTNESS_FILE = "robustness.json"
+LOCALISATION_FILE = "localisation.json"
+ROBUSTNESS_TABLE = "robustness.csv"
 
 
 class Estimate(Contract, frozen=True, kw_only=True):
-    """A value with its 95% confidence interval (patient-level bootstrap percentile).
+    """A value with its 95% confidence interval (patient-level bootstrap, see `cxr.evaluation.bootstrap.estimate`).
 
     `value` is null exactly when `reason` says why it is undefined; `low` and `high` may be null on their own.
     """
@@ -46,6 +51,11 @@ class OperatingPoint(Contract, frozen=True, kw_only=True):
     validation_sensitivity: float
     validation_specificity: float
 
+    @property
+    def key(self) -> str:
+        """Its name in reports and predictions: "<finding>/<name>[/<target>]"."""
+        return f"{self.finding}/{self.name}" + ("" if self.target is None else f"/{self.target:g}")
+
 
 class Calibration(Contract, frozen=True, kw_only=True):
     """What is fitted on the validation split and nowhere else.
@@ -66,7 +76,8 @@ class MetricsReport(Contract, frozen=True, kw_only=True):
     """An evaluation of one model on one split of one index.
 
     Attributes:
-        overall: accuracy, macro_precision, macro_recall, macro_f1, macro_auroc, macro_auprc, ece, brier, log_loss.
+        overall: accuracy, macro_precision, macro_recall, macro_f1, macro_auroc, macro_auprc, ece, brier, log_loss. Macro
+            averages run over the findings that occur among the films; ece is over 15 bins of equal mass.
         per_class: finding to precision, recall, f1, auroc, auprc, specificity, sensitivity_at_specificity_<p>,
             specificity_at_sensitivity_<p> (p in percent), each against the rest.
         confusion: rows are true findings, columns decisions, in the order of `findings`.
@@ -128,7 +139,9 @@ class LocalisationReport(Contract, frozen=True, kw_only=True):
         pointing_game: share of masked films whose map peaks inside the lesion, `tolerance` pixels at 224 allowed
             (Zhang et al. 2018).
         energy_inside: mean share of the positive activation inside the lesion (energy-based pointing game, Wang 2020).
-        lesion_area: mean share of the film that the lesions cover: what a blind guess would reach.
+        pointing_chance: mean share of the film within the tolerance of a lesion: the pointing game of a blind guess.
+        lesion_area: mean share of the film that the lesions cover: the energy inside of a flat map.
+        per_class: finding to the same four.
         analytic_cosine: least cosine between the analytic map and captum's LayerGradCam over the checked films.
     """
 
@@ -137,6 +150,7 @@ class LocalisationReport(Contract, frozen=True, kw_only=True):
     masked_films: int
     tolerance: float
     pointing_game: Estimate
+    pointing_chance: Estimate
     energy_inside: Estimate
     lesion_area: Estimate
     per_class: dict[str, dict[str, Estimate]]

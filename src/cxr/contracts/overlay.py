@@ -1,6 +1,7 @@
 """Changes on top of a recipe, checked field by field with errors that name the field, the value and the fix."""
 
 import difflib
+import functools
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -60,6 +61,15 @@ def nested(name: str, value: Any) -> dict[str, Any]:
     return dict(value)
 
 
+def value_of(recipe: Recipe, name: str) -> Any:
+    """Value of the field of a dotted name.
+
+    >>> value_of(Recipe(), "loss.gamma")
+    2.0
+    """
+    return functools.reduce(getattr, name.split("."), recipe)
+
+
 def fields() -> dict[str, Any]:
     """Dotted name of every field of the recipe to its default, as plain values, in the order of the recipe."""
     return dict(_leaves(msgspec.to_builtins(Recipe()), ""))
@@ -100,23 +110,28 @@ def _conform(value: Any, kind: Type, path: str, origin: str) -> Any:
 def _member(name: Any, value: Any, known: dict[str, Field], path: str, origin: str) -> Any:
     full = f"{path}.{name}" if path else str(name)
     if name not in known:
-        raise RecipeError(f"{origin}: {_unknown(full, path, list(known))}")
+        raise RecipeError(f"{origin}: {_unknown(full, path, list(known), value)}")
     return _conform(value, known[name].type, full, origin)
 
 
-def _unknown(full: str, section: str, known: list[str]) -> str:
+def _unknown(full: str, section: str, known: list[str], value: Any) -> str:
     every = list(fields())
     if full in every:
         return f"{full} must be written nested, one section per level, e.g. {{{full.replace('.', ': {', 1)}: …}}}}"
-    leaf = full.rpartition(".")[2]
+    wanted = full
+    while isinstance(value, Mapping) and len(value) == 1:
+        [(name, value)] = value.items()
+        wanted = f"{wanted}.{name}"
+    leaf = wanted.rpartition(".")[2]
+    siblings = [f"{section}.{name}" if section else name for name in known]
     near = (
-        [f"{section}.{name}" if section else name for name in difflib.get_close_matches(leaf, known, 1)]
+        difflib.get_close_matches(wanted, [*siblings, *every], 1, cutoff=0.8)
         or [name for name in every if name.rpartition(".")[2] == leaf]
-        or difflib.get_close_matches(full, every, 1)
+        or difflib.get_close_matches(wanted, [*siblings, *every], 1)
     )
-    hint = f"; did you mean {near[0]}?" if near else ";"
+    hint = f"; did you mean {near[0]}?" if near else "."
     place = section or "the recipe"
-    return f"{full} is not a field of the recipe{hint} Fields of {place}: {', '.join(known)}"
+    return f"{wanted} is not a field of the recipe{hint} Fields of {place}: {', '.join(known)}"
 
 
 def _explain(message: str, value: Any) -> str:
@@ -131,6 +146,9 @@ def _explain(message: str, value: Any) -> str:
         near = difflib.get_close_matches(str(value), [str(choice) for choice in kind.values], 1)
         hint = f"; did you mean {near[0]}?" if near else ""
         return f"{path} must be one of {', '.join(map(str, kind.values))}; is {value!r}{hint}"
+    missing = re.fullmatch(r"Object missing required field `(\w+)`", what)
+    if missing:
+        return f"{path} must state its {missing[1]}, is {value!r}"
     constraint = re.sub(r", got `?\w+`?$", "", what)
     if not constraint.startswith("Expected "):
         return f"{path}: {what}, is {value!r}"

@@ -118,10 +118,17 @@ class Schedule(Contract, frozen=True, kw_only=True):
 
 
 class SplitRecipe(Contract, frozen=True, kw_only=True):
-    """Shares of the three parts; what is left after training and validation is the test part."""
+    """How films are divided.
+
+    Attributes:
+        train, validation: shares of the films; what is left is the test part.
+        linked_sources: sources that may share patients whom no identifier shows. Leave-one-source-out withholds them
+            together; the split by patient cannot guard against it beyond near-duplicates, and its report says so.
+    """
 
     train: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.8
     validation: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.1
+    linked_sources: tuple[tuple[str, ...], ...] = ()
 
 
 class EvaluationRecipe(Contract, frozen=True, kw_only=True):
@@ -130,12 +137,16 @@ class EvaluationRecipe(Contract, frozen=True, kw_only=True):
     Attributes:
         resamples: patients are drawn this often for each 95% confidence interval.
         triage_sensitivity, triage_specificity: WHO's minimum for a TB triage test (target product profile 2014).
+        rule_in_specificity: of the operating point that confirms a finding.
+        referral_error: share of wrong decisions to tolerate among the films that are not referred to a radiologist.
         severities: of each corruption, 1 (mild) to 5 (severe).
     """
 
     resamples: Annotated[int, Meta(ge=100)] = 2000
     triage_sensitivity: Fraction = 0.90
     triage_specificity: Fraction = 0.70
+    rule_in_specificity: Fraction = 0.95
+    referral_error: Fraction = 0.05
     severities: tuple[Annotated[int, Meta(ge=1, le=5)], ...] = (1, 2, 3, 4, 5)
 
 
@@ -146,6 +157,8 @@ class Gate(Contract, frozen=True, kw_only=True):
         macro_auroc, accuracy, tuberculosis_sensitivity: lowest point estimates.
         clinical_drop: largest loss of accuracy under the `clinical` corruption preset.
         calibration_error: largest expected calibration error.
+        incomparable_champion: the present champion was measured on other test films, so that the two cannot be
+            compared: "keep" it, or "replace" it when the floors above hold.
     """
 
     macro_auroc: Fraction = 0.90
@@ -153,6 +166,7 @@ class Gate(Contract, frozen=True, kw_only=True):
     tuberculosis_sensitivity: Fraction = 0.70
     clinical_drop: Fraction = 0.05
     calibration_error: Fraction = 0.15
+    incomparable_champion: Literal["keep", "replace"] = "keep"
 
 
 class Recipe(Contract, frozen=True, kw_only=True):

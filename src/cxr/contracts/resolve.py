@@ -28,8 +28,8 @@ def resolve_recipe(source: str, overrides: Sequence[str] = ()) -> Recipe:
         overrides: "section.field=value", the value as YAML: "loss.gamma=1.5", "evaluation.severities=[1, 3]".
 
     Raises:
-        RecipeError: the source cannot be read, a name is unknown, a value breaks its type or bounds, or the search space
-            does not fit the recipe.
+        RecipeError: the source cannot be read, a name is unknown, a value breaks its type or bounds, or the search
+            space does not fit the recipe.
     """
     text, origin = _read(source)
     recipe = overlay(Recipe(), _mapping(text, origin), origin=origin)

@@ -1,6 +1,8 @@
 """What a search space must satisfy, so that Optuna on one machine and Katib in a cluster search the same thing."""
 
+import math
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from cxr.contracts.overlay import fields, with_values
@@ -10,6 +12,8 @@ from cxr.errors import RecipeError
 
 SEARCHABLE = ("model", "augmentation", "loss", "optimiser", "schedule")
 """Sections that a search may change; the films, the evaluation and the gate must be the same for every trial."""
+
+LARGEST_GRID = 10_000
 
 _FIXED = ("schedule.epochs",)  # search.epochs sets it
 
@@ -33,22 +37,41 @@ def check_search(recipe: Recipe) -> None:
             _hold(rule, parameter, recipe)
         _hold(_ALGORITHM_RULES[space.algorithm], parameter, recipe)
         _check_ends(parameter, recipe)
+    if space.algorithm == "grid":
+        points = math.prod(len(grid_values(parameter)) for parameter in space.parameters)
+        if points > LARGEST_GRID:
+            raise RecipeError(
+                f"a grid must have at most {LARGEST_GRID:,} points, search.parameters span {points:,}; "
+                "use larger steps, or search.algorithm=random"
+            )
 
 
-def values(parameter: Parameter) -> tuple[float | int | str | bool, ...]:
-    """Every value of a parameter on a grid, in order; raises `RecipeError` for one that has no grid.
+def grid_values(parameter: Parameter) -> tuple[float | int | str | bool, ...]:
+    """Every value of a parameter on a grid, in order, for a parameter that `check_search` has passed.
 
-    >>> values(Parameter(field="model.dropout", kind="double", minimum=0.1, maximum=0.3, step=0.1))
+    >>> grid_values(Parameter(field="model.dropout", kind="double", minimum=0.1, maximum=0.3, step=0.1))
     (0.1, 0.2, 0.3)
     """
-    if parameter.kind == "categorical":
+    if parameter.minimum is None or parameter.maximum is None:
         return parameter.choices
-    step = parameter.step or (1 if parameter.kind == "int" and parameter.scale == "linear" else None)
-    if step is None or parameter.minimum is None or parameter.maximum is None:
-        raise RecipeError(f"search.parameters: {_grid_rule(parameter, Recipe())}")
-    count = int((parameter.maximum - parameter.minimum) / step + 1e-9) + 1
-    points = [parameter.minimum + number * step for number in range(count)]
-    return tuple(int(point) if parameter.kind == "int" else round(point, 12) for point in points)
+    # in decimals, as they were written, so that 0.1 + 2 × 0.1 is 0.3
+    low, high, step = (Decimal(str(n)) for n in (parameter.minimum, parameter.maximum, parameter.step or 1))
+    points = [low + number * step for number in range(int((high - low) / step) + 1)]
+    return tuple(int(point) if parameter.kind == "int" else float(point) for point in points)
+
+
+def holds(parameter: Parameter, value: object) -> bool:
+    """Whether a value is one that the search could draw.
+
+    >>> holds(Parameter(field="loss.gamma", kind="double", minimum=0.5, maximum=3.0), 2.0)
+    True
+    """
+    low, high = parameter.minimum, parameter.maximum
+    if low is None or high is None:
+        return value in parameter.choices
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        return False
+    return parameter.step is None or value in grid_values(parameter)
 
 
 _Rule = Callable[[Parameter, Recipe], str | None]
@@ -62,9 +85,10 @@ def _hold(rule: _Rule, parameter: Parameter, recipe: Recipe) -> None:
 
 def _field_rule(parameter: Parameter, recipe: Recipe) -> str | None:
     name = parameter.field
+    if any(field.startswith(f"{name}.") for field in fields()):
+        return f"{name} must be a single field, is a section"
     if name not in fields():
         with_values(recipe, {name: None}, origin="search.parameters")  # raises, with the nearest name
-        return f"{name} must be a single field, is a section"
     if name.partition(".")[0] not in SEARCHABLE or name in _FIXED:
         note = "search.epochs sets it for every trial" if name in _FIXED else "it must be the same for every trial"
         return f"{name} cannot be searched: {note}; search fields of {', '.join(SEARCHABLE)}"
@@ -74,7 +98,7 @@ def _field_rule(parameter: Parameter, recipe: Recipe) -> str | None:
 def _range_rule(parameter: Parameter, recipe: Recipe) -> str | None:
     name, low, high = parameter.field, parameter.minimum, parameter.maximum
     if parameter.kind == "categorical":
-        if not parameter.choices or len(set(map(repr, parameter.choices))) < len(parameter.choices):
+        if not parameter.choices or len(set(parameter.choices)) < len(parameter.choices):
             return f"{name} is categorical and must have distinct choices, has {list(parameter.choices)}"
         if (low, high, parameter.step, parameter.scale) != (None, None, None, "linear"):
             return f"{name} is categorical: it takes choices, and no minimum, maximum, step or scale"
@@ -83,7 +107,7 @@ def _range_rule(parameter: Parameter, recipe: Recipe) -> str | None:
         return f"{name} is {parameter.kind} and takes minimum and maximum; make it categorical to use choices"
     if low is None or high is None or not low < high:
         return f"{name} must have minimum < maximum, has {low} and {high}"
-    if parameter.kind == "int" and not (low.is_integer() and high.is_integer()):
+    if parameter.kind == "int" and not (float(low).is_integer() and float(high).is_integer()):
         return f"{name} is int and must have whole bounds, has {low:g} and {high:g}"
     if parameter.scale == "log" and low <= 0:
         return f"{name} has a log scale and must have minimum > 0, has {low:g}"
@@ -97,7 +121,7 @@ def _step_rule(parameter: Parameter, recipe: Recipe) -> str | None:
     if parameter.scale == "log":
         return f"{name} has a log scale and cannot have a step; drop one, or make it categorical"
     span = (parameter.maximum or 0.0) - (parameter.minimum or 0.0)
-    if not 0 < step <= span or (parameter.kind == "int" and not step.is_integer()):
+    if not 0 < step <= span or (parameter.kind == "int" and not float(step).is_integer()):
         whole = "whole and " if parameter.kind == "int" else ""
         return f"the step of {name} must be {whole}above 0 and at most maximum - minimum ({span:g}), is {step:g}"
     return None

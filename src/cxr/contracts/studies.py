@@ -97,7 +97,7 @@ class StudyIndex:
         """The films of one split; raises `ContractError` when there are none."""
         films = self.films[self.films["split"] == split]
         if films.empty:
-            raise ContractError(f"the index must have films of split {split!r}, has none; run `cxr split` first")
+            raise ContractError(f"the index must have films of split '{split}', has none; run `cxr split` first")
         return StudyIndex(films)
 
 

@@ -42,14 +42,14 @@ def load_yaml(text: str) -> Any:
                 raise yaml.constructor.ConstructorError(None, None, f"{twice} occurs twice", node.start_mark)
             return super().construct_mapping(node, deep)
 
-    Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
+    Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
     Loader.add_constructor(
         "tag:yaml.org,2002:float", lambda loader, node: float(re.sub(r"\.(?=[inIN])", "", node.value))
     )
     try:
         return yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(" ".join(str(error).split())) from error
+        raise ValueError(" ".join(str(error).replace('in "<unicode string>", ', "at ").split())) from error
 
 
 def dump_yaml(value: Any) -> str:

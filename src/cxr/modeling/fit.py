@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -86,11 +87,11 @@ def fit(
     torch.manual_seed(recipe.seed)
     network = build_network(recipe.model, recipe.preprocessing, len(TAXONOMY))
     origin = initialise(network, recipe.model, weights)
-    run = _Run(recipe, network.to(device).to(memory_format=torch.channels_last), device, processes, len(train))
+    run = TrainingRun(recipe, network.to(device).to(memory_format=torch.channels_last), device, processes, len(train))
     state = None if scratch is None else scratch / STATE_FILE
     if state is not None and state.exists():
         run.restore(state)
-    data = _OnDevice(train, device)
+    data = ResidentFilms(train, device)
     stopped = run.stopped()
     while stopped is None:
         epoch = run.epoch(data, validation)
@@ -106,6 +107,7 @@ def fit(
         stopped=stopped,
         index=index,
         device=device.type,
+        finished=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         epochs=tuple(run.epochs),
     )
     return Fitted(network.eval(), history)
@@ -121,7 +123,7 @@ def _check(films: FilmArray, part: str) -> None:
         )
 
 
-class _OnDevice:
+class ResidentFilms:
     """The training films where they are needed: resident on a GPU, a memory map on the CPU."""
 
     def __init__(self, films: FilmArray, device: torch.device) -> None:
@@ -136,7 +138,16 @@ class _OnDevice:
 
 
 @dataclass
-class _Run:
+class TrainingRun:
+    """All that changes while a network is trained: what `save` writes and `restore` reads.
+
+    Attributes:
+        network: trained in place, on `device`.
+        films: number of training films, which with the schedule gives the number of steps.
+        best: state of the averaged network at `best_epoch`.
+        step: optimiser steps done.
+    """
+
     recipe: Recipe
     network: Network
     device: torch.device
@@ -167,7 +178,7 @@ class _Run:
             return "patience"
         return None
 
-    def epoch(self, data: _OnDevice, validation: FilmArray) -> Epoch:
+    def epoch(self, data: ResidentFilms, validation: FilmArray) -> Epoch:
         """Train over all films once, then validate the averaged weights."""
         number = len(self.epochs) + 1
         start = time.perf_counter()
@@ -202,7 +213,7 @@ class _Run:
             -best.validation_loss,
         )
 
-    def _train(self, data: _OnDevice, number: int) -> float:
+    def _train(self, data: ResidentFilms, number: int) -> float:
         self.parallel.train()
         seed = (self.recipe.seed * 1_000_003 + number * 1_009 + self.processes.rank) % 2**63
         torch.manual_seed(seed)
@@ -214,7 +225,7 @@ class _Run:
         with progress(title, self.films) as advance:
             for batch in rows:
                 films, labels = data.batch(batch)
-                total += self._step(augment(films, self.recipe.augmentation, generator), labels, weights)
+                total += self.train_step(augment(films, self.recipe.augmentation, generator), labels, weights)
                 advance(self.recipe.schedule.batch_size)
         mean = float(total) / len(rows)
         if not math.isfinite(mean):
@@ -224,7 +235,8 @@ class _Run:
             )
         return mean
 
-    def _step(self, films: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    def train_step(self, films: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+        """One optimiser step on float32 [b, 1, S, S] in 0..1 and int64 [b]; returns the loss, still on the device."""
         factor = learning_rate_factor(self.step, steps=self.steps, warmup=self.warmup)
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.optimiser.learning_rate * factor

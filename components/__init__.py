@@ -1,0 +1,29 @@
+"""Kubeflow Pipelines components: each is one step of `cxr.steps`, called with the folders of its artifacts."""
+
+from components.evaluate import evaluate
+from components.explain import explain
+from components.fit_drift import fit_drift
+from components.ingest import ingest
+from components.package import package
+from components.promote import promote
+from components.register import register
+from components.report import report
+from components.robustness import robustness
+from components.split import split
+from components.train import train
+from components.tune import tune
+
+__all__ = [
+    "evaluate",
+    "explain",
+    "fit_drift",
+    "ingest",
+    "package",
+    "promote",
+    "register",
+    "report",
+    "robustness",
+    "split",
+    "train",
+    "tune",
+]

@@ -1,0 +1,42 @@
+"""Component: registration as challenger, and the gate's verdict."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Input, Model, Output
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def register(
+    bundle: Input[Model],
+    evaluation: Input[Artifact],
+    search: Input[Artifact],
+    tracking_uri: str,
+    model_name: str,
+    experiment: str,
+    registration: Output[Artifact],
+) -> None:
+    """Register the bundle as challenger and put it through the promotion gate.
+
+    Args:
+        bundle: From package.
+        evaluation: From evaluate.
+        search: From tune.
+        tracking_uri: MLflow server with a model registry.
+        model_name: Name of the registered model.
+        experiment: Experiment that the run belongs to.
+        registration: Which version the bundle became, and the verdict.
+    """
+    from pathlib import Path
+
+    from cxr.steps.register import register
+
+    register(
+        bundle=Path(bundle.path),
+        evaluation=Path(evaluation.path),
+        search=Path(search.path),
+        out=Path(registration.path),
+        tracking_uri=tracking_uri,
+        model_name=model_name,
+        experiment=experiment,
+    )

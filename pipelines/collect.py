@@ -1,0 +1,50 @@
+"""The folder of a run: what its steps wrote, under names that stay."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from cxr.contracts.files import new_folder
+
+LAST = "last"
+
+_COPIED = {".csv", ".html", ".json", ".md", ".txt", ".yaml"}
+_FROM_REPORT = ("report.html", "TECHNICAL_REPORT.md", "figures", "metrics")
+
+
+def collect(artifacts: Mapping[str, Path], run: Path) -> None:
+    """Put every artifact into the run's folder, and the parts of the report at its top.
+
+    Binary files are hard links where the file system allows it. Text is copied, since a person may edit it, and the
+    original still answers later runs from the cache.
+    """
+    for name, source in artifacts.items():
+        with new_folder(run / name) as draft:
+            shutil.copytree(source, draft, copy_function=_link_or_copy, dirs_exist_ok=True)
+    if "report" in artifacts:
+        for name in _FROM_REPORT:
+            source = artifacts["report"] / name
+            if source.is_dir():
+                with new_folder(run / name) as draft:
+                    shutil.copytree(source, draft, dirs_exist_ok=True)
+            elif source.is_file():
+                shutil.copy2(source, run / name)
+
+
+def mark_last(run: Path) -> None:
+    """Make `last`, beside the run's folder, a link to it; whoever follows it sees the old run or the new one."""
+    link = run.parent / f".{LAST}.{uuid.uuid4().hex}"
+    link.symlink_to(run.name, target_is_directory=True)
+    link.replace(run.parent / LAST)
+
+
+def _link_or_copy(source: str, target: str) -> str:
+    if Path(source).suffix in _COPIED:
+        return shutil.copy2(source, target)
+    try:
+        os.link(source, target)
+    except OSError:
+        return shutil.copy2(source, target)
+    return target

@@ -1,0 +1,1 @@
+"""The world outside: object stores, registries, data hubs. One library per module."""

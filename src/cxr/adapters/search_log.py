@@ -1,0 +1,65 @@
+"""A search in MLflow: one run, and one nested in it for every trial."""
+
+from pathlib import Path
+
+from cxr.adapters.registry import Registry, Status
+from cxr.contracts.search_report import SearchReport, Trial, TrialState
+
+_STATUS: dict[TrialState, Status] = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+
+
+class SearchLog:
+    """Records trials as they end; a search that was killed goes on with the same runs.
+
+    Args:
+        tracking_uri: of MLflow.
+        experiment: that the runs belong to.
+        key: identity of the search.
+
+    Raises:
+        RegistryError: from every method, when the server cannot be reached or refuses.
+    """
+
+    def __init__(self, tracking_uri: str, experiment: str, *, key: str) -> None:
+        self._registry = Registry(tracking_uri)
+        self._experiment = experiment
+        self._key = f"search-{key}"
+        self._run = self._registry.begin(experiment=experiment, name="search", key=self._key)
+
+    def trial(self, trial: Trial) -> None:
+        """Record an ended trial, unless it is there."""
+        self._registry.record(
+            experiment=self._experiment,
+            name=f"trial {trial.number}",
+            key=f"{self._key}-{trial.number}",
+            params=trial.parameters,
+            metrics={"validation_macro_auroc": trial.curve, "seconds": trial.seconds},
+            tags={} if trial.reason is None else {"reason": trial.reason},
+            parent=self._run,
+            status=_STATUS[trial.state],
+        )
+
+    def end(self, report: SearchReport, folder: Path) -> None:
+        """Record the values that are kept, the importances and the folder that the search wrote."""
+        best = next(trial for trial in report.trials if trial.number == report.best)
+        shares = {f"importance.{name}": share for name, share in (report.importance or {}).items()}
+        self._registry.record(
+            experiment=self._experiment,
+            name="search",
+            key=self._key,
+            params={"algorithm": report.algorithm, "seed": report.seed, "films": report.films, **best.parameters},
+            metrics={"validation_macro_auroc": best.curve, "trials": float(len(report.trials)), **shares},
+            artifacts={"search": folder},
+        )
+
+    def fail(self, reason: str) -> None:
+        """Record that no trial was completed."""
+        self._registry.record(
+            experiment=self._experiment,
+            name="search",
+            key=self._key,
+            params={},
+            metrics={},
+            tags={"reason": reason},
+            status="FAILED",
+        )

@@ -1,0 +1,59 @@
+"""What a search found: every trial, and the one whose values are kept."""
+
+from typing import Literal
+
+from cxr.contracts.files import Contract
+from cxr.contracts.search import Algorithm
+
+SEARCH_FILE = "search.json"
+TRIALS_FILE = "trials.csv"
+SEARCH_FIGURE = "figures/search.png"
+
+TrialState = Literal["complete", "pruned", "failed"]
+
+
+class Trial(Contract, frozen=True, kw_only=True):
+    """One training with other values in the searched fields.
+
+    Attributes:
+        number: 0 is the recipe as it was given.
+        state: "pruned" was stopped for being under the median of earlier trials, "failed" has a `reason`.
+        parameters: dotted field of the recipe to the value that was tried.
+        value: the objective (validation macro AUROC) of the best epoch; null when no epoch ended.
+        curve: the objective after every epoch.
+        seconds: wall time.
+    """
+
+    number: int
+    state: TrialState
+    parameters: dict[str, float | int | str | bool]
+    value: float | None
+    curve: tuple[float, ...]
+    seconds: float
+    reason: str | None = None
+
+
+class SearchReport(Contract, frozen=True, kw_only=True):
+    """A search over the recipe's search space.
+
+    Attributes:
+        planned: trials that the space asks for; a grid may hold fewer than `search.trials`.
+        epochs: of a complete trial.
+        films: training films of a trial.
+        index: digest of the study index.
+        best: number of the complete trial with the highest value, the earliest of equals; null without a search.
+        importance: field to its share in the variance of the objective (fANOVA, Hutter et al. 2014), summing to 1;
+            null when fewer than four trials were completed or all of them are equal.
+    """
+
+    version: Literal[1] = 1
+    algorithm: Algorithm
+    objective: Literal["macro_auroc"] = "macro_auroc"
+    seed: int
+    planned: int
+    epochs: int
+    films: int
+    index: str
+    trials: tuple[Trial, ...]
+    best: int | None
+    importance: dict[str, float] | None

@@ -1,0 +1,1 @@
+"""The reference that live data are compared with."""

@@ -1,0 +1,134 @@
+"""Confidence intervals by resampling patients (Efron & Tibshirani 1993; clusters: Field & Welsh 2007).
+
+A resample is not a copy of films but a weight per film: how often its patient was drawn. Every metric takes weights
+[b, n], so that b resamples cost one sort and a few passes over a matrix instead of b evaluations.
+"""
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from cxr.contracts.metrics import Estimate
+from cxr.evaluation.arrays import Floats, Ints
+
+Key = TypeVar("Key", bound=Hashable)
+
+_TAILS = (0.025, 0.975)
+_DEVIATE = 1.959964
+_BLOCK, _CELLS = 64, 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Basis:
+    """What an estimate rests on.
+
+    Attributes:
+        reason: why the metric is undefined on these films; empty when it is not.
+        limit: lower confidence limit of the metric when the films hold no error, see `share_limit` and `ranking_limit`;
+            None when the metric has no perfect value of 1.
+        grows_with_noise: as calibration error does.
+    """
+
+    reason: str = ""
+    limit: float | None = None
+    grows_with_noise: bool = False
+
+
+def share_limit(patients: int) -> float:
+    """Lower 95% limit of a share that is 1 among so many patients: exact binomial (Clopper & Pearson 1934).
+
+    >>> round(share_limit(100), 3)
+    0.964
+    """
+    return float(_TAILS[0] ** (1 / max(1, patients)))
+
+
+def ranking_limit(with_finding: int, without: int) -> float:
+    """Lower 95% limit of an AUROC that is 1 among so many patients with and without the finding.
+
+    Newcombe's method 5 (2006, Statistics in Medicine 25:559): the AUROC whose standard error, by Hanley and McNeil's
+    formula for equal exponential spreads, puts 1 at the edge of the interval.
+
+    >>> round(ranking_limit(20, 50), 3)
+    0.93
+    """
+    pairs, spare = max(1, with_finding) * max(1, without), (with_finding + without) / 2 - 1
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        area = (low + high) / 2
+        variance = area * (1 - area) * (1 + spare * ((1 - area) / (2 - area) + area / (1 + area))) / pairs
+        low, high = (area, high) if (1 - area) ** 2 > _DEVIATE**2 * variance else (low, area)
+    return (low + high) / 2
+
+
+def patient_weights(patients: Ints, *, resamples: int, seed: int) -> Iterator[Floats]:
+    """Yield weights [b, n] in blocks; the very first row is all ones (the films as they are), then the resamples.
+
+    Args:
+        patients: int64 [n], 0..p-1.
+        resamples: how often p patients are drawn with replacement.
+        seed: the same seed gives the same weights, whatever the size of the blocks.
+    """
+    rng = np.random.default_rng(seed)
+    count = int(patients.max()) + 1
+    block = max(1, min(_BLOCK, _CELLS // len(patients)))
+    yield np.ones((1, len(patients)))
+    for start in range(0, resamples, block):
+        rows = min(block, resamples - start)
+        draws = rng.integers(0, count, (rows, count)) + np.arange(rows)[:, None] * count
+        drawn = np.bincount(draws.ravel(), minlength=rows * count).reshape(rows, count)
+        yield drawn.astype(np.float64)[:, patients]
+
+
+def bootstrap(
+    statistics: Callable[[Floats], Mapping[Key, Floats]],
+    patients: Ints,
+    *,
+    resamples: int,
+    seed: int,
+) -> dict[Key, Floats]:
+    """Compute statistics on the films and on every resample.
+
+    Args:
+        statistics: weights [b, n] to named values [b], NaN where undefined.
+        patients: int64 [n], 0..p-1.
+        resamples: number of resamples.
+        seed: of the resamples.
+
+    Returns:
+        float64 [1 + resamples] by name; the first is the value on the films as they are.
+    """
+    blocks = [statistics(weights) for weights in patient_weights(patients, resamples=resamples, seed=seed)]
+    return {key: np.concatenate([block[key] for block in blocks]) for key in blocks[0]}
+
+
+def estimate(values: Floats, basis: Basis) -> Estimate:
+    """The value on the films with the 95% percentile interval of its resamples.
+
+    Resamples on which the metric is undefined are left out; when they are more than half, there is no interval. Two
+    cases are known to mislead and are mended:
+
+    - Films without any error hold nothing to resample and would get an interval of no width around 1 (or 0). Its far
+      end is the limit that the basis gives.
+    - A metric that grows with noise grows again in the resamples. Its interval is moved by the bias so estimated (mean
+      of the resamples less the value), never below 0.
+
+    Args:
+        values: [1 + resamples] as from `bootstrap`.
+        basis: what the metric rests on.
+    """
+    value = float(values[0])
+    if not np.isfinite(value):
+        return Estimate(value=None, reason=basis.reason or "it is undefined on these films")
+    drawn = values[1:][np.isfinite(values[1:])]
+    if 2 * len(drawn) <= len(values) - 1:
+        return Estimate(value=value)
+    low, high = (float(end) for end in np.quantile(drawn, _TAILS))
+    if basis.grows_with_noise:
+        bias = float(drawn.mean()) - value
+        low, high = max(0.0, low - bias), high - bias
+    elif basis.limit is not None and low == high == value and value in (0.0, 1.0):
+        low, high = (basis.limit, 1.0) if value == 1 else (0.0, 1 - basis.limit)
+    return Estimate(value=value, low=low, high=high)

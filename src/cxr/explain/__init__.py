@@ -1,0 +1,1 @@
+"""Where the network looks, and whether it looks at the lesion."""

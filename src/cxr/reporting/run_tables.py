@@ -1,0 +1,150 @@
+"""Tables of how a model came about: search, epochs, gate."""
+
+from cxr.contracts.checkpoint import History
+from cxr.contracts.metrics import Estimate, MetricsReport, RobustnessReport
+from cxr.contracts.recipe import Gate
+from cxr.contracts.search_report import SearchReport, Trial
+from cxr.reporting.tables import Cell, Number, Table, count, metric_label, quantity
+
+
+def best_recipe_table(search: SearchReport) -> Table:
+    """Searched fields: as the recipe was given, and as the best trial has them."""
+    own, best = _trial(search, 0), _trial(search, search.best)
+    rows: list[tuple[Cell, ...]] = [
+        (field, _value(own.parameters[field]) if own else "", _value(value)) for field, value in best.parameters.items()
+    ]
+    rows.append(("validation macro AUROC", _objective(own), _objective(best)))
+    return Table(
+        name="best-recipe",
+        caption="What the search kept",
+        columns=("Field of the recipe", "As given (trial 0)", f"Kept (trial {best.number})"),
+        rows=tuple(rows),
+    )
+
+
+def importance_table(importance: dict[str, float]) -> Table:
+    """Share of each field in the variance of the objective, largest first."""
+    ranked = sorted(importance.items(), key=lambda pair: -pair[1])
+    return Table(
+        name="importance",
+        caption="What mattered",
+        columns=("Field of the recipe", "Share of the variance"),
+        rows=tuple((field, Number(value=share, style="share")) for field, share in ranked),
+        note="Share of each field in the variance of the objective over the trials (fANOVA).",
+    )
+
+
+def trials_table(search: SearchReport) -> Table:
+    """Every trial with its values."""
+    fields = tuple(dict.fromkeys(field for trial in search.trials for field in trial.parameters))
+    rows: list[tuple[Cell, ...]] = [
+        (
+            f"{trial.number}{' (kept)' if trial.number == search.best else ''}",
+            trial.state,
+            _objective(trial),
+            *(_value(trial.parameters.get(field)) for field in fields),
+            count(len(trial.curve)),
+            Number(value=trial.seconds, style="quantity"),
+        )
+        for trial in search.trials
+    ]
+    return Table(
+        name="trials",
+        caption="Trials",
+        columns=("Trial", "State", "Macro AUROC", *_short(fields), "Epochs", "Seconds"),
+        rows=tuple(rows),
+        note=f"{search.epochs} epochs on {search.films:,} films per complete trial, seed {search.seed}.",
+    )
+
+
+def epochs_table(history: History) -> Table:
+    """Every epoch of the training that made the checkpoint."""
+    rows: list[tuple[Cell, ...]] = [
+        (
+            f"{epoch.epoch}{' (kept)' if epoch.epoch == history.best_epoch else ''}",
+            Number(value=epoch.loss, style="quantity"),
+            Number(value=epoch.validation_loss, style="quantity"),
+            Number(value=epoch.validation_accuracy, style="share"),
+            Number(value=epoch.validation_macro_auroc, style="score"),
+            quantity(epoch.learning_rate),
+            quantity(epoch.seconds),
+            quantity(epoch.films_per_second),
+        )
+        for epoch in history.epochs
+    ]
+    return Table(
+        name="epochs",
+        caption="Epochs",
+        columns=(
+            "Epoch",
+            "Training loss",
+            "Validation cross-entropy",
+            "Validation accuracy",
+            "Validation macro AUROC",
+            "Learning rate",
+            "Seconds",
+            "Films per second",
+        ),
+        rows=tuple(rows),
+    )
+
+
+def gate_table(gate: Gate, metrics: MetricsReport, robustness: RobustnessReport) -> Table:
+    """Every floor of the gate beside what was measured."""
+    absent = Estimate(value=None, reason="not measured")
+    overall, tuberculosis = metrics.overall, metrics.per_class.get("Tuberculosis", {})
+    clinical = robustness.presets.get("clinical", {})
+    checks = (
+        ("macro_auroc", metric_label("macro_auroc"), overall.get("macro_auroc"), gate.macro_auroc),
+        ("accuracy", metric_label("accuracy"), overall.get("accuracy"), gate.accuracy),
+        ("recall", "Tuberculosis sensitivity", tuberculosis.get("recall"), gate.tuberculosis_sensitivity),
+        ("accuracy_drop", "Accuracy lost, clinical, points", clinical.get("accuracy_drop"), gate.clinical_drop),
+        ("ece", metric_label("ece"), overall.get("ece"), gate.calibration_error),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for name, label, found, limit in checks:
+        estimate = found or absent
+        most = name in {"accuracy_drop", "ece"}
+        shown = Number.metric(name, Estimate(value=limit)).text
+        rows.append(
+            (
+                label,
+                Number.metric(name, estimate),
+                f"{'at most' if most else 'at least'} {shown}",
+                "holds" if _holds(estimate, limit, most=most) else "fails",
+            )
+        )
+    return Table(
+        name="gate",
+        caption=f"Floors of the gate, on the {metrics.split} split",
+        columns=("Measure", "Measured", "Floor", "Verdict"),
+        rows=tuple(rows),
+    )
+
+
+def _holds(estimate: Estimate, limit: float, *, most: bool) -> bool:
+    if estimate.value is None:
+        return False
+    return estimate.value <= limit if most else estimate.value >= limit
+
+
+def _short(fields: tuple[str, ...]) -> tuple[str, ...]:
+    """The fields without their section, where that still tells them apart."""
+    names = [field.rpartition(".")[2] for field in fields]
+    return tuple(name if names.count(name) == 1 else field for name, field in zip(names, fields, strict=True))
+
+
+def _trial(search: SearchReport, number: int | None) -> Trial:
+    return next(trial for trial in search.trials if trial.number == number)
+
+
+def _objective(trial: Trial | None) -> Number:
+    value = trial.value if trial else None
+    reason = (trial.reason if trial else None) or "no epoch ended"
+    return Number(value=value, style="score", reason=None if value is not None else reason)
+
+
+def _value(value: float | int | str | bool | None) -> Cell:
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return "" if value is None else str(value).lower() if isinstance(value, bool) else value
+    return quantity(value)

@@ -1,0 +1,180 @@
+"""Evaluate: calibrate on validation films, measure on test films; or measure a finished bundle on any films."""
+
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from cxr.contracts.evaluated import predictions_frame, write_predictions
+from cxr.contracts.files import new_folder, write_json
+from cxr.contracts.metrics import CALIBRATION_FILE, METRICS_FILE, METRICS_TABLE, Calibration, MetricsReport
+from cxr.contracts.recipe import EvaluationRecipe, Preprocessing, Recipe
+from cxr.contracts.studies import INDEX_FILE, StudyIndex
+from cxr.domain import Split
+from cxr.errors import ContractError
+from cxr.evaluation.assess import assess
+from cxr.evaluation.calibration import softmax
+from cxr.evaluation.scored import ScoredFilms
+from cxr.evaluation.thresholds import fit_calibration
+from cxr.modeling.dataset import load_films
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """The films of one split with their logits [n, c]; label -1 is unknown."""
+
+    split: Split
+    index: StudyIndex
+    labels: npt.NDArray[np.int64]
+    logits: npt.NDArray[np.float32]
+
+    def labelled(self) -> "_Part":
+        known = self.labels >= 0
+        if not known.any():
+            raise ContractError(
+                f"the {self.split} films must have labels of the taxonomy, none of {len(known)} has one"
+            )
+        return _Part(self.split, StudyIndex(self.index.films[known]), self.labels[known], self.logits[known])
+
+    @property
+    def groups(self) -> Sequence[str]:
+        return [str(group) for group in self.index.films["group_id"]]
+
+    def scored(self, calibration: Calibration, findings: tuple[str, ...]) -> ScoredFilms:
+        return ScoredFilms.from_logits(
+            self.logits, self.labels, self.groups, temperature=calibration.temperature, findings=findings
+        )
+
+
+def evaluate(*, studies: Path, split: Path, checkpoint: Path, out: Path) -> MetricsReport:
+    """Fit temperature and thresholds on the validation films and measure the test films.
+
+    Args:
+        studies: images.
+        split: index with the splits.
+        checkpoint: the network, and the recipe of its evaluation.
+        out: folder to write: metrics.json, metrics.csv, calibration.json, predictions.parquet, figures/.
+
+    Raises:
+        ContractError: a file is missing or malformed, or a split has no labelled film.
+    """
+    from cxr.modeling.checkpoint import read_checkpoint  # torch, which a bundle does without
+    from cxr.modeling.inference import choose_device, infer
+
+    model = read_checkpoint(checkpoint)
+    index = StudyIndex.read(split)
+    parts = []
+    for name in (Split.VALIDATION, Split.TEST):
+        films = load_films(studies, index.part(name), model.recipe.preprocessing)
+        logits = infer(model.network, films.films, device=choose_device(None)).logits
+        parts.append(_Part(name, films.index, films.labels, logits))
+    validation, test = parts
+    known = validation.labelled()
+    calibration = fit_calibration(
+        known.logits, known.labels, known.groups, findings=model.findings, recipe=model.recipe.evaluation
+    )
+    log.info("calibrated on %d validation films: temperature %.3f", len(known.labels), calibration.temperature)
+    measured = test.labelled()
+    scored = measured.scored(calibration, model.findings)
+    report = assess(
+        scored,
+        measured.index.films,
+        calibration=calibration,
+        recipe=model.recipe.evaluation,
+        seed=model.recipe.seed,
+        index=index.digest,
+        model=model.digest,
+    )
+    _write(out, parts, scored, report, calibration, recipe=model.recipe.evaluation, seed=model.recipe.seed)
+    return report
+
+
+def evaluate_bundle(*, bundle: Path, data: str, out: Path) -> MetricsReport:
+    """Measure a bundle on any films, all of them as test films, with its own temperature and thresholds.
+
+    Args:
+        bundle: folder.
+        data: a studies folder as ingestion writes it, or any source that `cxr ingest` reads.
+        out: folder to write, as `evaluate` writes it.
+
+    Raises:
+        BundleError: the bundle is incomplete or changed.
+        SourceError: the data cannot be read.
+        ContractError: no film has a label.
+    """
+    from cxr.modeling.session import BundleSession
+
+    session = BundleSession(bundle)
+    manifest, recipe = session.manifest, Recipe()
+    with _studies(data, manifest.preprocessing) as studies:
+        index = StudyIndex.read(studies)
+        films = load_films(studies, index, manifest.preprocessing)
+    test = _Part(Split.TEST, films.index, films.labels, session.infer(films.films).logits)
+    measured = test.labelled()
+    scored = measured.scored(manifest.calibration, manifest.findings)
+    report = assess(
+        scored,
+        measured.index.films,
+        calibration=manifest.calibration,
+        recipe=recipe.evaluation,
+        seed=recipe.seed,
+        index=index.digest,
+        model=session.digest,
+    )
+    _write(out, [test], scored, report, manifest.calibration, recipe=recipe.evaluation, seed=recipe.seed)
+    return report
+
+
+@contextmanager
+def _studies(data: str, preprocessing: Preprocessing) -> Iterator[Path]:
+    """The studies folder that `data` is, or one ingested from it for the time being."""
+    if (Path(data) / INDEX_FILE).is_file():
+        yield Path(data)
+        return
+    from cxr.steps.ingest import ingest
+
+    with tempfile.TemporaryDirectory(prefix="cxr-") as folder:
+        ingest(data=data, out=Path(folder) / "studies", recipe=Recipe(preprocessing=preprocessing))
+        yield Path(folder) / "studies"
+
+
+def _write(
+    out: Path,
+    parts: Sequence[_Part],
+    scored: ScoredFilms,
+    report: MetricsReport,
+    calibration: Calibration,
+    *,
+    recipe: EvaluationRecipe,
+    seed: int,
+) -> None:
+    import pandas as pd
+
+    from cxr.reporting.evaluation_figures import draw_evaluation
+    from cxr.reporting.tidy import tidy_metrics
+
+    frames = [
+        predictions_frame(
+            part.index.films,
+            split=part.split,
+            logits=part.logits,
+            probabilities=softmax(part.logits, temperature=calibration.temperature),
+            findings=report.findings,
+        )
+        for part in parts
+    ]
+    with new_folder(out) as folder:
+        write_json(folder / METRICS_FILE, report)
+        write_json(folder / CALIBRATION_FILE, calibration)
+        tidy_metrics(report).to_csv(folder / METRICS_TABLE, index=False)
+        write_predictions(folder, pd.concat(frames), report.findings)
+        (folder / "figures").mkdir()
+        for name, figure in draw_evaluation(scored, report, calibration, recipe=recipe, seed=seed).items():
+            figure.savefig(folder / "figures" / f"{name}.png")

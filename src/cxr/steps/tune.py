@@ -1,0 +1,252 @@
+"""Tune: search the recipe's search space for the values that do best on the validation films."""
+
+import csv
+import hashlib
+import logging
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import torch
+
+from cxr.contracts.checkpoint import RECIPE_FILE, Epoch
+from cxr.contracts.files import file_digest, new_folder, value_digest, write_json
+from cxr.contracts.overlay import with_values
+from cxr.contracts.recipe import EvaluationRecipe, Gate, Recipe
+from cxr.contracts.search_report import SEARCH_FIGURE, SEARCH_FILE, TRIALS_FILE, SearchReport, Trial, TrialState
+from cxr.contracts.search_rules import check_search
+from cxr.contracts.studies import StudyIndex
+from cxr.domain import Split
+from cxr.errors import SearchError, TrainingError
+from cxr.modeling.dataset import FilmArray, load_films
+from cxr.modeling.fit import fit
+from cxr.modeling.inference import choose_device
+from cxr.modeling.sampling import draw_films
+from cxr.progress import progress
+
+if TYPE_CHECKING:
+    from cxr.adapters.optuna_search import Search
+    from cxr.adapters.search_log import SearchLog
+
+logger = logging.getLogger(__name__)
+
+
+def tune(
+    *,
+    studies: Path,
+    split: Path,
+    recipe: Recipe,
+    out: Path,
+    scratch: Path,
+    weights: Path | None = None,
+    tracking_uri: str | None = None,
+    experiment: str = "cxr",
+    device: str | None = None,
+) -> SearchReport:
+    """Search the recipe's search space on this machine and write the best recipe.
+
+    Trial 0 is the recipe as given, so the search never ends with worse values than it began with. Killed at any point
+    and called again with the same arguments, it makes the trials that are left, and ends as an uninterrupted search
+    would; with more `search.trials`, it goes on from those already made.
+
+    Args:
+        studies: images.
+        split: index; a trial learns from its training films and is judged on its validation films.
+        recipe: where the search starts and what it searches; `search.trials` 0 keeps the recipe as it is.
+        out: folder to write: recipe.json (the best), search.json, trials.csv, figures/search.png.
+        scratch: decoded films and the trials made so far are kept there; must outlive the process.
+        weights: file of initial weights instead of ImageNet's.
+        tracking_uri: MLflow server that records the search and every trial; none when None.
+        experiment: of MLflow.
+        device: "cpu", "cuda", …; the first GPU, or the CPU, when None.
+
+    Raises:
+        RecipeError: the search space does not fit the recipe.
+        ContractError: the index or an image is missing or malformed.
+        SearchError: every trial failed, or another process is running the same search.
+        TrainingError: the file of initial weights is missing.
+        RegistryError: the MLflow server cannot be reached.
+    """
+    check_search(recipe)
+    index = StudyIndex.read(split)
+    if recipe.search.trials == 0:
+        report = _report(recipe, index, planned=0, films=0, trials=(), importance=None)
+        _write(out, recipe, report)
+        return report
+    if weights is not None and not weights.is_file():
+        raise TrainingError(f"the file of initial weights {weights} must exist; check --weights")
+    from cxr.adapters.optuna_search import open_search
+    from cxr.adapters.search_log import SearchLog
+
+    bench = _bench(studies, index, recipe, scratch, weights, device)
+    state = scratch / f"search-{_key(recipe, index, weights)}"
+    with open_search(state, recipe) as search:
+        key = f"{search.identity}-{search.planned}"
+        log = None if tracking_uri is None else SearchLog(tracking_uri, experiment, key=key)
+        _search(search, bench, log)
+        trials, importance = search.trials[: search.planned], search.importance()
+    if all(trial.state == "failed" for trial in trials):
+        shutil.rmtree(state)  # the next call tries again
+        reasons = "; ".join(sorted({trial.reason for trial in trials if trial.reason}))
+        if log is not None:
+            log.fail(reasons)
+        raise SearchError(f"at least one trial must be completed, all {len(trials)} failed: {reasons}")
+    report = _report(recipe, index, len(trials), len(bench.train), trials, importance)
+    _write(out, recipe, report)
+    if log is not None:
+        log.end(report, out)
+    return report
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Bench:
+    """What all trials have in common."""
+
+    recipe: Recipe
+    train: FilmArray
+    validation: FilmArray
+    device: torch.device
+    weights: Path | None
+
+
+def _bench(
+    studies: Path, index: StudyIndex, recipe: Recipe, scratch: Path, weights: Path | None, device: str | None
+) -> _Bench:
+    train, validation = (
+        load_films(studies, index.part(part), recipe.preprocessing, scratch=scratch)
+        for part in (Split.TRAIN, Split.VALIDATION)
+    )
+    return _Bench(
+        recipe=with_values(recipe, {"schedule.epochs": recipe.search.epochs}),
+        train=draw_films(train, recipe.search.films, seed=recipe.seed),
+        validation=validation,
+        device=choose_device(device),
+        weights=weights,
+    )
+
+
+def _search(search: "Search", bench: _Bench, log: "SearchLog | None") -> None:
+    """Make the trials that are left."""
+    ended = search.trials
+    if ended:
+        logger.info("resuming the search after %d of %d trials", len(ended), search.planned)
+    with progress("search", search.planned) as advance:
+        for number in range(search.planned):
+            trial = ended[number] if number < len(ended) else _try(search, bench)
+            if log is not None:
+                log.trial(trial)
+            advance(1)
+
+
+def _try(search: "Search", bench: _Bench) -> Trial:
+    """Make the next trial; training that diverges or does not fit into memory fails the trial, not the search."""
+    proposal = search.propose()
+    curve: list[float] = []
+
+    def watch(epoch: Epoch) -> bool:
+        curve.append(epoch.validation_macro_auroc)
+        return search.observe(proposal, epoch=epoch.epoch, value=curve[-1])
+
+    start = time.perf_counter()
+    reason = None
+    try:
+        fitted = fit(
+            recipe=with_values(bench.recipe, proposal.parameters),
+            train=bench.train,
+            validation=bench.validation,
+            device=bench.device,
+            weights=bench.weights,
+            on_epoch=watch,
+        )
+        state: TrialState = "pruned" if fitted.history.stopped == "pruned" else "complete"
+    except (TrainingError, torch.OutOfMemoryError) as error:
+        state, reason = "failed", str(error).partition("\n")[0]
+    trial = Trial(
+        number=proposal.number,
+        state=state,
+        parameters=proposal.parameters,
+        value=max(curve, default=None),
+        curve=tuple(curve),
+        seconds=round(time.perf_counter() - start, 3),
+        reason=reason,
+    )
+    search.finish(proposal, trial)
+    logger.info("trial %d %s (%d of %d): %s", trial.number, state, trial.number + 1, search.planned, _words(trial))
+    return trial
+
+
+def _words(trial: Trial) -> str:
+    """A trial for the log."""
+    value = "no value" if trial.value is None else f"macro AUROC {trial.value:.4f}"
+    tried = ", ".join(
+        f"{name}={tried:.4g}" if isinstance(tried, float) else f"{name}={tried}"
+        for name, tried in trial.parameters.items()
+    )
+    return f"{value} with {tried}" + ("" if trial.reason is None else f": {trial.reason}")
+
+
+def _report(
+    recipe: Recipe,
+    index: StudyIndex,
+    planned: int,
+    films: int,
+    trials: tuple[Trial, ...],
+    importance: dict[str, float] | None,
+) -> SearchReport:
+    complete = [trial for trial in trials if trial.state == "complete"]
+    # the first of equals: the recipe's own values are only given up for better ones
+    best = max(complete, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
+    return SearchReport(
+        algorithm=recipe.search.algorithm,
+        seed=recipe.seed,
+        planned=planned,
+        epochs=recipe.search.epochs,
+        films=films,
+        index=index.digest,
+        trials=trials,
+        best=None if best is None else best.number,
+        importance=importance,
+    )
+
+
+def _write(out: Path, recipe: Recipe, report: SearchReport) -> None:
+    from cxr.reporting.search_figures import draw_search
+
+    with new_folder(out) as folder:
+        write_json(folder / RECIPE_FILE, _best(recipe, report))
+        write_json(folder / SEARCH_FILE, report)
+        _write_table(folder / TRIALS_FILE, recipe, report)
+        if report.trials:
+            figure = folder / SEARCH_FIGURE
+            figure.parent.mkdir()
+            draw_search(report, recipe.search).savefig(figure)
+
+
+def _best(recipe: Recipe, report: SearchReport) -> Recipe:
+    return recipe if report.best is None else with_values(recipe, report.trials[report.best].parameters)
+
+
+def _write_table(path: Path, recipe: Recipe, report: SearchReport) -> None:
+    names = [parameter.field for parameter in recipe.search.parameters]
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow(["number", "state", "macro_auroc", "epochs", "seconds", *names, "reason"])
+        for trial in report.trials:
+            tried = [trial.parameters[name] for name in names]
+            table.writerow(
+                [trial.number, trial.state, trial.value, len(trial.curve), trial.seconds, *tried, trial.reason]
+            )
+
+
+def _key(recipe: Recipe, index: StudyIndex, weights: Path | None) -> str:
+    """Names the state of one search: other choices, films or initial weights never resume from it.
+
+    The number of trials is left out, so that a search can be made longer.
+    """
+    search = msgspec.structs.replace(recipe.search, trials=0)
+    learnt = msgspec.structs.replace(recipe, search=search, evaluation=EvaluationRecipe(), gate=Gate())
+    parts = [value_digest(learnt), index.digest, file_digest(weights) if weights else ""]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:24]

@@ -1,0 +1,132 @@
+import msgspec
+import pandas as pd
+
+from cxr.contracts.checkpoint import History
+from cxr.contracts.metrics import Estimate, LocalisationReport, MetricsReport, RobustnessReport
+from cxr.contracts.recipe import Recipe
+from cxr.reporting.caveats import (
+    Caveat,
+    data_caveats,
+    localisation_caveats,
+    metric_caveats,
+    robustness_caveats,
+    training_caveats,
+)
+
+FINDINGS = ("Normal", "Pneumonia", "Tuberculosis")
+
+
+def titled(caveats: object) -> dict[str, Caveat]:
+    return {caveat.title: caveat for caveat in caveats}  # type: ignore[attr-defined]
+
+
+def even_films() -> pd.DataFrame:
+    """Every class in every source, view, sex, age group and part."""
+    rows = [
+        {
+            "label": finding,
+            "source": source,
+            "view": view,
+            "sex": sex,
+            "age_group": age,
+            "split": split,
+            "patient_id": "p",
+            "group_id": "p",
+        }
+        for finding in FINDINGS
+        for source in ("a", "b")
+        for view in ("PA", "AP")
+        for sex in ("F", "M")
+        for age in ("adult", "paediatric")
+        for split in ("train", "validation", "test")
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_a_balanced_data_set_has_no_caveat():
+    assert not titled(data_caveats(even_films(), FINDINGS))
+
+
+def test_a_source_with_one_class_is_named_as_a_shortcut(films: pd.DataFrame):
+    caveat = titled(data_caveats(films, FINDINGS))["Shortcut risk: the source gives the class away"]
+    assert caveat.serious
+    assert "belarus" in caveat.text
+    assert "guangzhou" not in caveat.text
+
+
+def test_a_source_that_predicts_the_class_is_a_shortcut_even_with_all_classes_in_it():
+    tied = even_films()
+    more = pd.concat(
+        [tied[(tied["source"] == s) & (tied["label"] == f)] for s, f in (("a", "Pneumonia"), ("b", "Tuberculosis"))] * 9
+    )
+    assert "Shortcut risk: the source gives the class away" in titled(
+        data_caveats(pd.concat([tied, more], ignore_index=True), FINDINGS)
+    )
+
+
+def test_combinations_missing_from_training_are_listed(films: pd.DataFrame):
+    caveat = titled(data_caveats(films, FINDINGS))["Combinations never seen in training"]
+    assert "Tuberculosis with age group paediatric" in caveat.text
+    assert "adult" not in caveat.text
+
+
+def test_unknown_attributes_and_patients_are_listed():
+    films = even_films()
+    films.loc[films.index % 2 == 0, ["sex", "patient_id"]] = None
+    caveats = titled(data_caveats(films, FINDINGS))
+    assert "sex (50% of films)" in caveats["Unknown attributes"].text
+    assert "50% of films name no patient" in caveats["Unknown patients"].text
+
+
+def test_films_of_one_source_say_nothing_of_another():
+    films = even_films()
+    assert "One source" in titled(data_caveats(films[films["source"] == "a"], FINDINGS))
+
+
+def test_a_subgroup_that_is_surely_worse_is_named_and_others_are_not(metrics: MetricsReport):
+    text = titled(metric_caveats(metrics))["Subgroups that do worse"].text
+    assert "sex F" in text
+    overall = metrics.overall["macro_auroc"].value
+    fine = [
+        g
+        for g in metrics.subgroups
+        if all((e.high or 1) >= (metrics.overall[n].value or 0) for n, e in g.metrics.items())
+    ]
+    assert overall is not None
+    assert all(f"{group.attribute} {group.value} " not in text for group in fine)
+
+
+def test_small_subgroups_and_undefined_figures_are_named(metrics: MetricsReport):
+    caveats = titled(metric_caveats(metrics))
+    assert "source belarus (7)" in caveats["Small subgroups"].text
+    assert "only one class among these films" in caveats["Undefined figures"].text
+
+
+def test_few_patients_are_a_caveat_of_their_own(metrics: MetricsReport):
+    assert "Few patients" not in titled(metric_caveats(metrics))
+    assert "Few patients" in titled(metric_caveats(msgspec.structs.replace(metrics, patients=40)))
+
+
+def test_the_worst_corruption_is_the_one_with_the_largest_drop(robustness: RobustnessReport):
+    worst = max(robustness.results, key=lambda result: result.accuracy_drop.value or 0)
+    text = titled(robustness_caveats(robustness))["Worst corruption"].text
+    assert f"{worst.corruption.replace('_', ' ').capitalize()} at severity {worst.severity}" in text
+
+
+def test_small_drops_are_no_caveat(robustness: RobustnessReport):
+    mild = tuple(msgspec.structs.replace(r, accuracy_drop=Estimate(value=0.01)) for r in robustness.results)
+    assert not titled(robustness_caveats(msgspec.structs.replace(robustness, results=mild)))
+
+
+def test_localisation_is_judged_against_a_blind_guess(localisation: LocalisationReport):
+    assert not titled(localisation_caveats(localisation))
+    blind = msgspec.structs.replace(localisation, pointing_game=Estimate(value=0.1, low=0.02, high=0.2))
+    assert "Weak localisation" in titled(localisation_caveats(blind))
+    without = msgspec.structs.replace(localisation, masked_films=0)
+    assert "Localisation not measured" in titled(localisation_caveats(without))
+
+
+def test_training_that_ended_at_its_best_epoch_may_be_too_short(history: History, recipe: Recipe):
+    assert not titled(training_caveats(history, recipe))
+    short = msgspec.structs.replace(history, stopped="schedule", best_epoch=8, initial_weights="random")
+    assert set(titled(training_caveats(short, recipe))) == {"Trained from random weights", "Still improving"}

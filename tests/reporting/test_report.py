@@ -1,0 +1,118 @@
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+from support.synthetic_run import INDEX, TRAINING_FIGURE, SyntheticRun, folders_of, synthetic_run
+
+from cxr.contracts.metrics import Estimate
+from cxr.contracts.recipe import Gate
+from cxr.contracts.registration import Registration
+from cxr.errors import BundleError, ContractError
+from cxr.evaluation.gate import judge
+from cxr.reporting.report import compose_report, read_report_data
+from cxr.reporting.run_tables import gate_table
+
+
+def read(run: Path):
+    return read_report_data(folders_of(run), training_figure=run / TRAINING_FIGURE)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Path:
+    synthetic_run(11).write(tmp_path)
+    return tmp_path
+
+
+def test_serious_limits_come_first(written_run: Path):
+    serious = [caveat.serious for caveat in compose_report(read(written_run)).caveats]
+    assert serious == sorted(serious, reverse=True)
+    assert any(serious)
+    assert not all(serious)
+
+
+@pytest.mark.parametrize("folder", ["evaluation", "robustness"])
+def test_folders_of_two_models_are_refused(fresh: Path, folder: str):
+    path = fresh / folder / ("metrics.json" if folder == "evaluation" else "robustness.json")
+    path.write_text(path.read_text().replace("c" * 64, "d" * 64))
+    with pytest.raises(ContractError, match=f"{folder} must be of checkpoint cccccccccccc, is of dddddddddddd"):
+        read(fresh)
+
+
+@pytest.mark.parametrize(
+    "name", ["search/search.json", "checkpoint/history.json", "evaluation/metrics.json", "robustness/robustness.json"]
+)
+def test_folders_of_another_split_are_refused(fresh: Path, name: str):
+    path = fresh / name
+    path.write_text(path.read_text().replace(INDEX, "d" * 64))
+    with pytest.raises(ContractError, match=f"{name.partition('/')[0]} must be of index {INDEX[:12]}, is of dddddd"):
+        read(fresh)
+
+
+def test_a_registration_of_another_bundle_is_refused(fresh: Path):
+    path = fresh / "registration" / "registration.json"
+    other = msgspec.structs.replace(msgspec.json.decode(path.read_bytes(), type=Registration), bundle="b" * 64)
+    path.write_bytes(msgspec.json.encode(other))
+    with pytest.raises(ContractError, match=r"registration must be of bundle .*, is of bbbbbbbbbbbb"):
+        read(fresh)
+
+
+def test_a_changed_bundle_is_refused(fresh: Path):
+    (fresh / "bundle" / "model.onnx").write_bytes(b"other")
+    with pytest.raises(BundleError, match=r"changed \['model.onnx'\]"):
+        read(fresh)
+
+
+@pytest.mark.parametrize(
+    "name", ["studies/ingest.json", "search/search.json", "checkpoint/history.json", "explanation/localisation.json"]
+)
+def test_a_missing_file_is_named(fresh: Path, name: str):
+    (fresh / name).unlink()
+    with pytest.raises(ContractError, match=f"{name} must exist"):
+        read(fresh)
+
+
+def test_the_abstention_is_that_of_the_predictions(written_run: Path, run: SyntheticRun):
+    counted = read(written_run).abstention
+    test = run.predictions[run.predictions["split"] == "test"]
+    surest = test[[name for name in test.columns if name.startswith("probability_")]].max(axis=1)
+    assert counted.films == len(test)
+    assert counted.referred == (surest < run.calibration.refer_below).sum()
+    right = test["label"] == test["decision"]
+    assert counted.decided_right + counted.referred_right == right.sum()
+    assert counted.decided_right == right[surest >= run.calibration.refer_below].sum()
+
+
+def test_phantoms_are_not_compared_with_the_ancestor(fresh: Path):
+    data = read(fresh)
+    provenance = msgspec.structs.replace(data.bundle.manifest.provenance, training_sources=("phantom_a",))
+    manifest = msgspec.structs.replace(data.bundle.manifest, provenance=provenance)
+    report = compose_report(replace(data, bundle=replace(data.bundle, manifest=manifest)))
+    assert {figure.reading for figure in report.key_figures[:3]} == {"Not comparable: phantoms"}
+    assert report.caveats[0].title == "Phantoms, not patients"
+    assert "Phantoms, not patients" not in {caveat.title for caveat in compose_report(data).caveats}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"macro_auroc": 0.999999},
+        {"accuracy": 1.0},
+        {"tuberculosis_sensitivity": 1.0},
+        {"clinical_drop": 0.0},
+        {"calibration_error": 0.0},
+    ],
+)
+def test_the_gate_table_agrees_with_the_gate(run: SyntheticRun, changed: dict[str, float]):
+    gate = Gate(**({"accuracy": 0.5, "macro_auroc": 0.5, "calibration_error": 0.5} | changed))
+    judged = judge(gate=gate, metrics=run.metrics, robustness=run.robustness, champion=None)
+    verdicts = [row[-1] for row in gate_table(gate, run.metrics, run.robustness).rows]
+    assert ("fails" not in verdicts) is judged.passed
+    assert verdicts.count("fails") == (0 if judged.passed else len(judged.reasons))
+
+
+def test_an_undefined_metric_fails_its_floor(run: SyntheticRun):
+    undefined = {"macro_auroc": Estimate(value=None, reason="one class")}
+    metrics = msgspec.structs.replace(run.metrics, overall=run.metrics.overall | undefined)
+    assert gate_table(Gate(), metrics, run.robustness).rows[0][-1] == "fails"

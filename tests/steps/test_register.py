@@ -1,0 +1,178 @@
+"""Registering, judging and promoting real bundles in a real MLflow store."""
+
+import shutil
+from pathlib import Path
+
+import msgspec
+import pytest
+from mlflow.tracking import MlflowClient
+from support.synthetic_run import synthetic_run
+
+from cxr.adapters.registry import CHALLENGER, CHAMPION, Registry
+from cxr.contracts.bundle import BUNDLE_FILE
+from cxr.contracts.files import file_digest, read_json, write_json
+from cxr.contracts.metrics import Estimate, MetricsReport
+from cxr.contracts.registration import PROMOTION_FILE, REGISTRATION_FILE, Promotion, Registration, Verdict
+from cxr.errors import BundleError, RegistryError
+from cxr.steps.register import promote, register
+
+RUN = synthetic_run()
+
+
+class Hospital:
+    """A tracking server, and runs whose bundles are registered there."""
+
+    def __init__(self, folder: Path, empty_store: Path) -> None:
+        shutil.copy(empty_store, folder / "mlflow.db")
+        self.folder = folder
+        self.uri = f"sqlite:///{folder}/mlflow.db"
+        self.runs = 0
+
+    def register(self, *, auroc: float, index: str = "i", run: Path | None = None) -> tuple[Path, Registration]:
+        run = run or self.write(auroc=auroc, index=index)
+        registration = register(
+            bundle=run / "bundle",
+            evaluation=run / "evaluation",
+            search=run / "search",
+            out=run / "registration",
+            tracking_uri=self.uri,
+            model_name="cxr",
+            experiment="cxr",
+        )
+        return run, registration
+
+    def promote(self, run: Path) -> Promotion:
+        return promote(registration=run / "registration", out=run / "promotion", tracking_uri=self.uri)
+
+    def alias(self, name: str) -> str | None:
+        found = Registry(self.uri).alias("cxr", name)
+        return found and found.version
+
+    def write(self, *, auroc: float, index: str = "i") -> Path:
+        """What the steps before would have written, of a model with this macro AUROC ± 0.02."""
+        self.runs += 1
+        run = self.folder / f"run{self.runs}"
+        good = {
+            "macro_auroc": Estimate(value=auroc, low=auroc - 0.02, high=auroc + 0.02),
+            "accuracy": Estimate(value=0.9, low=0.88, high=0.92),
+            "ece": Estimate(value=0.05),
+        }
+        metrics = msgspec.structs.replace(
+            RUN.metrics, index=index, overall=good, per_class={"Tuberculosis": {"recall": Estimate(value=0.9)}}
+        )
+        robustness = msgspec.structs.replace(
+            RUN.robustness, presets={"clinical": {"accuracy_drop": Estimate(value=0.01)}}
+        )
+        write_json(run / "evaluation" / "metrics.json", metrics)
+        write_json(run / "search" / "recipe.json", RUN.recipe)
+        write_json(run / "bundle" / "reports" / "robustness.json", robustness)
+        write_json(run / "bundle" / "reports" / "recipe.json", RUN.recipe)
+        (run / "bundle" / "model.onnx").write_bytes(f"model {self.runs}".encode())
+        files = {
+            name: file_digest(run / "bundle" / name)
+            for name in ("model.onnx", "reports/recipe.json", "reports/robustness.json")
+        }
+        write_json(run / "bundle" / BUNDLE_FILE, msgspec.structs.replace(RUN.manifest, files=files))
+        return run
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables, which take seconds to make."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    Registry(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def hospital(tmp_path: Path, empty_store: Path) -> Hospital:
+    return Hospital(tmp_path, empty_store)
+
+
+def test_a_registered_bundle_is_a_challenger_with_its_run(hospital: Hospital) -> None:
+    run, registration = hospital.register(auroc=0.97)
+    assert registration.verdict == Verdict(
+        passed=True, reasons=("every floor of the gate holds; there is no other champion to compare with",)
+    )
+    assert registration == read_json(run / "registration" / REGISTRATION_FILE, Registration)
+    assert registration.bundle == file_digest(run / "bundle" / BUNDLE_FILE)
+    assert (hospital.alias(CHALLENGER), hospital.alias(CHAMPION)) == ("1", None)
+    logged = MlflowClient(hospital.uri).get_run(registration.run_id)
+    assert logged.data.params["loss.gamma"] == str(RUN.recipe.loss.gamma)
+    assert logged.data.metrics["macro_auroc_low"] == pytest.approx(0.95)
+    assert logged.data.metrics["Tuberculosis/recall"] == pytest.approx(0.9)
+    assert logged.data.metrics["clinical/accuracy_drop"] == pytest.approx(0.01)
+    registry = Registry(hospital.uri)
+    assert registry.artifact(registration.run_id, "bundle/model.onnx") == (run / "bundle" / "model.onnx").read_bytes()
+    assert registry.artifact(registration.run_id, "search/recipe.json")
+
+
+def test_only_the_gate_makes_champions(hospital: Hospital) -> None:
+    good, _ = hospital.register(auroc=0.97)
+    assert hospital.promote(good).promoted
+    poor, refused = hospital.register(auroc=0.93)
+    promotion = hospital.promote(poor)
+    assert refused.verdict.champion == "1"
+    assert promotion.reasons == ("macro AUROC against champion version 1 must be at least 0.950, is 0.930",)
+    assert not promotion.promoted
+    assert (hospital.alias(CHALLENGER), hospital.alias(CHAMPION)) == ("2", "1")
+    near, _ = hospital.register(auroc=0.96)
+    promotion = hospital.promote(near)
+    assert (promotion.promoted, promotion.replaced) == (True, "1")
+    assert promotion == read_json(near / "promotion" / PROMOTION_FILE, Promotion)
+    assert hospital.alias(CHAMPION) == "3"
+
+
+def test_both_steps_may_be_repeated(hospital: Hospital) -> None:
+    run, first = hospital.register(auroc=0.97)
+    assert hospital.register(auroc=0.97, run=run)[1] == first
+    promotion = hospital.promote(run)
+    assert hospital.register(auroc=0.97, run=run)[1] == first
+    assert hospital.promote(run) == promotion
+    assert hospital.alias(CHAMPION) == "1"
+
+
+def test_a_promotion_is_of_what_the_gate_compared(hospital: Hospital) -> None:
+    first, _ = hospital.register(auroc=0.93)
+    second, _ = hospital.register(auroc=0.97)
+    hospital.promote(second)
+    with pytest.raises(RegistryError, match="must still be what the gate compared with, version None, is version 2"):
+        hospital.promote(first)
+    assert hospital.alias(CHAMPION) == "2"
+
+
+def test_a_champion_of_other_films_stays(hospital: Hospital) -> None:
+    first, _ = hospital.register(auroc=0.91, index="old")
+    hospital.promote(first)
+    _, registration = hospital.register(auroc=0.99, index="new")
+    assert not registration.verdict.passed
+    assert "the same test films" in registration.verdict.reasons[0]
+
+
+def test_an_evaluation_of_another_model_is_refused(hospital: Hospital) -> None:
+    run = hospital.write(auroc=0.97)
+    metrics = read_json(run / "evaluation" / "metrics.json", MetricsReport)
+    write_json(run / "evaluation" / "metrics.json", msgspec.structs.replace(metrics, model="f" * 64))
+    with pytest.raises(BundleError, match="must be of the bundle's checkpoint"):
+        hospital.register(auroc=0.97, run=run)
+
+
+def test_a_changed_bundle_is_refused(hospital: Hospital) -> None:
+    run = hospital.write(auroc=0.97)
+    (run / "bundle" / "model.onnx").write_bytes(b"another")
+    with pytest.raises(BundleError, match=r"changed \['model.onnx'\]"):
+        hospital.register(auroc=0.97, run=run)
+
+
+def test_a_champion_without_readable_metrics_is_named(hospital: Hospital) -> None:
+    registry = Registry(hospital.uri)
+    old = hospital.folder / "old"
+    (old / "evaluation").mkdir(parents=True)
+    (old / "evaluation" / "metrics.json").write_text('{"version": 0}')
+    run_id = registry.record(
+        experiment="cxr", name="old", key="old", params={}, metrics={}, artifacts={"evaluation": old / "evaluation"}
+    )
+    registry.register(model="cxr", run_id=run_id, folder="bundle", bundle="old", description="")
+    registry.set_alias("cxr", CHAMPION, "1")
+    with pytest.raises(RegistryError, match="cxr version 1, the champion, must be readable"):
+        hospital.register(auroc=0.97)

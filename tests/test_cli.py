@@ -1,0 +1,76 @@
+import json
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from cxr.cli import main
+from cxr.contracts.resolve import resolve_recipe
+
+
+@pytest.fixture
+def cxr(tmp_path, monkeypatch):
+    """Run a command in an empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: CliRunner().invoke(main, ["--quiet", *map(str, words)], catch_exceptions=False)
+
+
+def test_recipe_prints_yaml_that_is_the_recipe(cxr):
+    printed = cxr("recipe", "--recipe", "demo", "--set", "loss.gamma=1.5")
+    assert printed.exit_code == 0
+    assert yaml.safe_load(printed.output)["loss"]["gamma"] == 1.5
+    assert resolve_recipe(printed.output) == resolve_recipe("demo", ["loss.gamma=1.5"])
+
+
+def test_a_misspelt_field_ends_in_one_line_with_the_nearest_name(cxr):
+    failed = cxr("recipe", "--set", "loss.gama=1.5")
+    assert failed.exit_code == 1
+    (line,) = failed.stderr.strip().splitlines()
+    assert "loss.gamma" in line
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["split", "tune", "train", "evaluate", "robustness", "explain", "fit-drift", "package", "register", "report"],
+)
+def test_a_step_without_a_run_ends_in_one_line_that_says_what_is_missing(cxr, command):
+    options = ["--recipe", "demo"] if command == "train" else []
+    failed = cxr(command, *options)
+    assert failed.exit_code == 1
+    (line,) = failed.stderr.strip().splitlines()
+    assert "must exist" in line or "must be" in line
+
+
+def test_bundle_and_data_go_together(cxr):
+    failed = cxr("evaluate", "--bundle", "b")
+    assert failed.exit_code == 2
+    assert "go together" in failed.stderr
+
+
+def test_ingest_split_and_train_write_into_the_run(cxr, tmp_path):
+    tiny = ["--set", "preprocessing.size=32", "--set", "model.architecture=resnet18", "--set", "model.weights=none"]
+    assert cxr("ingest", "phantom:60?side=96", "--out", "run/studies").exit_code == 0
+    assert cxr("split", "--run", "run").exit_code == 0
+    trained = cxr("train", "--run", "run", "--recipe", "demo", *tiny, "--set", "schedule.epochs=1", "--device", "cpu")
+    assert trained.exit_code == 0
+    assert json.loads(trained.stdout)["best_epoch"] == 1
+    assert (tmp_path / "run/checkpoint/weights.safetensors").exists()
+
+
+def test_ingest_lists_what_it_refused(cxr, tmp_path):
+    (tmp_path / "films" / "Normal").mkdir(parents=True)
+    (tmp_path / "films" / "Normal" / "page.png").write_text("<html>")
+    refused = cxr("ingest", "films", "--out", "studies")
+    assert "not_an_image" in refused.stderr
+
+
+def test_predict_needs_a_bundle(cxr):
+    failed = cxr("predict", "--bundle", "nowhere", "film.png")
+    assert failed.exit_code == 1
+    assert "must be a bundle" in failed.stderr
+
+
+def test_help_names_every_step(cxr):
+    text = cxr("--help").output
+    for command in ("ingest", "split", "tune", "train", "evaluate", "robustness", "explain", "fit-drift", "package"):
+        assert command in text

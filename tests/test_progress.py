@@ -1,0 +1,47 @@
+"""Progress on a real terminal (a pseudo-terminal), and its absence elsewhere."""
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = """
+from cxr.progress import progress
+with progress("outer work", 2) as outer:
+    for _ in range(2):
+        with progress("inner work", 3) as inner:
+            for _ in range(3):
+                inner(1)
+        outer(1)
+print("done")
+"""
+
+
+def on_terminal(program: str) -> str:
+    terminal, end = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen([sys.executable, "-c", program], stdout=end, stderr=end, env=environment) as process:
+        os.close(end)
+        shown = b""
+        while True:
+            try:
+                shown += os.read(terminal, 1 << 16)
+            except OSError:
+                break
+    os.close(terminal)
+    assert process.returncode == 0, shown
+    return shown.decode()
+
+
+def test_work_within_work_shares_one_display():
+    shown = on_terminal(PROGRAM)
+    assert "outer work" in shown
+    assert "inner work" in shown
+    assert shown.count("\x1b[?25l") == 1, "the cursor is hidden once: by one display"
+    assert shown.rstrip().endswith("done")
+
+
+def test_nothing_is_shown_where_there_is_no_terminal(tmp_path: Path):
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("done\n", "")
