@@ -35,6 +35,8 @@ def collect(artifacts: Mapping[str, Path], run: Path) -> None:
 
 def mark_last(run: Path) -> None:
     """Make `last`, beside the run's folder, a link to it; whoever follows it sees the old run or the new one."""
+    if run.name == LAST:
+        return
     link = run.parent / f".{LAST}.{uuid.uuid4().hex}"
     link.symlink_to(run.name, target_is_directory=True)
     link.replace(run.parent / LAST)

@@ -1,6 +1,5 @@
 """Digests that stand for films and code in the keys of the cache: a changed input is never answered from it."""
 
-import csv
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
@@ -8,13 +7,13 @@ from pathlib import Path
 
 import components
 import cxr
+from cxr.errors import SourceError
 
 
 def fingerprint(data: str) -> str:
     """Digest of names, sizes and times of the files behind `data`; empty for what is no path on this machine.
 
-    A folder stands for all files below it, an index (CSV or Parquet with a column `path`) for itself and the files
-    that it lists.
+    A folder stands for all files below it, an index for itself and the films and masks that it lists.
     """
     path = Path(data)
     if path.is_dir():
@@ -55,21 +54,13 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _listed(index: Path) -> list[Path]:
-    """Files that an index lists; none when it cannot be read, which is for ingestion to say."""
-    read = {".csv": _paths_of_csv, ".parquet": _paths_of_parquet}.get(index.suffix.lower())
-    try:
-        return [index.parent / name for name in read(index)] if read else []
-    except (OSError, ValueError, csv.Error):
+    """Films and masks that an index lists; none when it is not one, or malformed, which is for ingestion to say."""
+    from cxr.steps.sources.index_file import INDEX_SUFFIXES, list_rows
+
+    if index.suffix.lower() not in INDEX_SUFFIXES:
         return []
-
-
-def _paths_of_csv(index: Path) -> list[str]:
-    with index.open(newline="", encoding="utf-8-sig") as stream:
-        return [row["path"] for row in csv.DictReader(stream) if row.get("path")]
-
-
-def _paths_of_parquet(index: Path) -> list[str]:
-    from pyarrow import parquet
-
-    table = parquet.read_table(index, columns=["path"])
-    return [str(name) for name in table.column("path").to_pylist()] if table.num_columns else []
+    try:
+        films = list_rows(index)
+    except SourceError:
+        return []
+    return [path for film in films for path in (film.path, film.mask) if path is not None]

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from kfp import components as kfp_components
 from kfp import local
@@ -44,7 +44,7 @@ def run_locally(
         PipelineError: a step failed; the message is the step's own. Or another run is going on beside this one.
     """
     run.mkdir(parents=True, exist_ok=True)
-    root = run.resolve().parent
+    root = run.absolute().parent
     with _alone(root), (run / LOG_FILE).open("a", encoding="utf-8") as log, Console(log) as console:
         local.init(
             runner=local.SubprocessRunner(use_venv=False),
@@ -95,7 +95,7 @@ def _environment(warm: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _log_of_kfp(console: IO[str]) -> Iterator[None]:
+def _log_of_kfp(console: Console) -> Iterator[None]:
     """Send what KFP prints and what it logs, through the root logger, to the console."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level

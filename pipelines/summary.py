@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from cxr.contracts.files import read_json
-from cxr.contracts.metrics import METRICS_FILE, Estimate, LocalisationReport, MetricsReport
+from cxr.contracts.metrics import LOCALISATION_FILE, METRICS_FILE, Estimate, LocalisationReport, MetricsReport
 from cxr.contracts.registration import PROMOTION_FILE, REGISTRATION_FILE, Promotion, Registration
 
 
 def summarise(run: Path) -> str:
     """The summary of a run's folder, several lines."""
     metrics = read_json(run / "evaluation" / METRICS_FILE, MetricsReport)
-    localisation = read_json(run / "explanation" / "localisation.json", LocalisationReport)
+    localisation = read_json(run / "explanation" / LOCALISATION_FILE, LocalisationReport)
     lines = [
         ("test films", f"{metrics.films} of {metrics.patients} patients"),
         ("macro AUROC", _estimate(metrics.overall["macro_auroc"])),

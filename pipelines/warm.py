@@ -104,8 +104,8 @@ def _run_task(client: socket.socket) -> int:
     for number in (signal.SIGINT, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     task, streams = receive_task(client)
-    for number, stream in enumerate(streams):
-        os.dup2(stream, number)
+    for standard, stream in enumerate(streams):
+        os.dup2(stream, standard)
         os.close(stream)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     os.environ.clear()

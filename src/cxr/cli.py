@@ -76,6 +76,8 @@ _scratch = click.option(
     "--scratch", type=_PATH, default=Path("runs/.scratch"), show_default=True, help="Survives a kill: resume state."
 )
 _device = click.option("--device", help="cpu, cuda, cuda:1; the first GPU or the CPU by default.")
+_weights = click.option("--weights", type=_PATH, help="Initial weights (.pth, .safetensors) instead of ImageNet's.")
+_experiment = click.option("--experiment", default="cxr", show_default=True, help="MLflow experiment.")
 _tracking = click.option(
     "--tracking-uri", default="sqlite:///runs/mlflow.db", show_default=True, help="MLflow tracking server."
 )
@@ -134,7 +136,9 @@ def split(**given: Any) -> msgspec.Struct:
 @_step("studies", "split", writes="search")
 @_recipe("default")
 @_scratch
+@_weights
 @_tracking
+@_experiment
 @_device
 def tune(**given: Any) -> msgspec.Struct:
     """Search the recipe's search space on one machine."""
@@ -147,7 +151,7 @@ def tune(**given: Any) -> msgspec.Struct:
 @_step("studies", "split", writes="checkpoint")
 @_recipe("runs/last/search/recipe.json")
 @_scratch
-@click.option("--weights", type=_PATH, help="Initial weights (.pth, .safetensors) instead of ImageNet's.")
+@_weights
 @_device
 def train(**given: Any) -> msgspec.Struct:
     """Train the recipe's network; run again after a kill to go on."""
@@ -212,7 +216,7 @@ def package(**given: Path) -> msgspec.Struct:
 @_step("bundle", "evaluation", "search", writes="registration")
 @_tracking
 @click.option("--model-name", default="cxr", show_default=True)
-@click.option("--experiment", default="cxr", show_default=True)
+@_experiment
 def register(**given: Any) -> msgspec.Struct:
     """Register the bundle as challenger and put it through the promotion gate."""
     from cxr.steps.register import register as step

@@ -26,7 +26,10 @@ def contracts() -> Iterator[type[Contract]]:
         yield from (kind for kind in found if kind.__module__ in MODULES)
 
 
-@pytest.mark.parametrize("contract", contracts(), ids=lambda kind: kind.__name__)
+CONTRACTS = sorted(contracts(), key=lambda kind: (kind.__module__, kind.__name__))
+
+
+@pytest.mark.parametrize("contract", CONTRACTS, ids=lambda kind: kind.__name__)
 def test_it_is_frozen_strict_documented_and_has_a_schema(contract):
     assert contract.__struct_config__.frozen
     assert contract.__struct_config__.forbid_unknown_fields
@@ -37,7 +40,7 @@ def test_it_is_frozen_strict_documented_and_has_a_schema(contract):
         msgspec.convert({"no such field": 1}, contract)
 
 
-@pytest.mark.parametrize("contract", contracts(), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("contract", CONTRACTS, ids=lambda kind: kind.__name__)
 def test_a_field_that_has_a_version_has_only_one(contract):
     version = {field.name: field for field in msgspec.structs.fields(contract)}.get("version")
     if version is not None:

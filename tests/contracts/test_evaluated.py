@@ -1,66 +1,55 @@
-import io
-
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support.scored import FINDINGS, draw_logits
 
-from cxr.contracts.evaluated import FORMAT, predictions_frame, predictions_schema, read_predictions, write_predictions
-from cxr.domain import TAXONOMY, Split
+from cxr.contracts.evaluated import PREDICTIONS_FILE, predictions_frame, read_predictions, write_predictions
+from cxr.domain import Split
 from cxr.errors import ContractError
+from cxr.evaluation.calibration import softmax
 
 
-def frame(films=4):
-    rng = np.random.default_rng(0)
-    logits = rng.normal(size=(films, 3)).astype(np.float32)
-    probabilities = np.exp(logits.astype(float)) / np.exp(logits.astype(float)).sum(1, keepdims=True)
+def frame(films=9):
+    logits, labels, groups = draw_logits(films)
     rows = pd.DataFrame(
         {
-            "image_id": [f"{films - number}" for number in range(films)],
-            "group_id": "g",
-            "label": [None, *["Normal"] * (films - 1)],
-            "age": 3.0,
+            "image_id": [f"{number:064d}" for number in reversed(range(films))],
+            "group_id": groups,
+            "label": [None if number == 0 else FINDINGS[label] for number, label in enumerate(labels)],
+            "source": "a",
         }
     )
-    found = predictions_frame(
-        rows, split=Split.TEST, logits=logits, probabilities=probabilities, findings=TAXONOMY.findings
-    )
-    return found, logits, probabilities
+    return predictions_frame(
+        rows, split=Split.TEST, logits=logits, probabilities=softmax(logits), findings=FINDINGS
+    ), logits
 
 
-def test_what_is_written_is_read_in_the_order_of_the_images(tmp_path):
-    written, logits, probabilities = frame()
-    write_predictions(tmp_path, written, TAXONOMY.findings)
-    read = read_predictions(tmp_path)
-    assert list(read.columns) == predictions_schema(TAXONOMY.findings).names
-    assert read["image_id"].tolist() == ["1", "2", "3", "4"]
-    assert set(read["split"]) == {"test"}
-    assert read["label"].isna().tolist() == [False, False, False, True]
-    np.testing.assert_array_equal(read[[f"logit_{finding}" for finding in TAXONOMY]].to_numpy(), logits[::-1])
-    np.testing.assert_array_equal(
-        read[[f"probability_{finding}" for finding in TAXONOMY]].to_numpy(), probabilities[::-1]
-    )
-    assert read["decision"].tolist() == [TAXONOMY.findings[winner] for winner in logits[::-1].argmax(1)]
+def test_predictions_are_read_back_sorted(tmp_path):
+    written, logits = frame()
+    write_predictions(tmp_path, written, FINDINGS)
+    found = read_predictions(tmp_path)
+    assert found["image_id"].is_monotonic_increasing
+    assert list(found.columns) == [
+        *("image_id", "group_id", "label", "split"),
+        *(f"logit_{finding}" for finding in FINDINGS),
+        *(f"probability_{finding}" for finding in FINDINGS),
+        "decision",
+    ]
+    assert found["logit_Pneumonia"].tolist() == logits[::-1, 1].tolist()
+    assert found["decision"].tolist() == [FINDINGS[number] for number in logits[::-1].argmax(axis=1)]
+    assert found["label"].isna().sum() == 1
+    assert set(found["split"]) == {"test"}
+    probabilities = found[[f"probability_{finding}" for finding in FINDINGS]]
+    assert probabilities.sum(axis=1).tolist() == pytest.approx([1.0] * 9)
 
 
-def parquet(metadata):
-    buffer = io.BytesIO()
-    pq.write_table(pa.table({"image_id": ["a"]}).replace_schema_metadata(metadata), buffer)
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "must exist: run `cxr evaluate`"),
-        (b"image_id,decision", "must be a Parquet file"),
-        (parquet(None), f"must be of format {FORMAT}, is of none"),
-        (parquet({"format": "cxr.predictions/9"}), "is of cxr.predictions/9; run `cxr evaluate` again"),
-    ],
-)
-def test_a_file_that_holds_no_predictions_is_refused(tmp_path, content, message):
-    if content is not None:
-        (tmp_path / "predictions.parquet").write_bytes(content)
-    with pytest.raises(ContractError, match=message):
+def test_what_is_no_predictions_file_is_refused(tmp_path):
+    with pytest.raises(ContractError, match="must exist"):
+        read_predictions(tmp_path)
+    (tmp_path / PREDICTIONS_FILE).write_text("nonsense")
+    with pytest.raises(ContractError, match="must be a Parquet file"):
+        read_predictions(tmp_path)
+    pq.write_table(pa.table({"image_id": ["a"]}), tmp_path / PREDICTIONS_FILE)
+    with pytest.raises(ContractError, match=r"must be of format cxr\.predictions/1"):
         read_predictions(tmp_path)

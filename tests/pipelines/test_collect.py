@@ -66,6 +66,7 @@ def test_last_is_the_latest_run_wherever_the_folder_is_moved(tmp_path: Path) -> 
         (runs / name / "name").write_text(name)
         mark_last(runs / name)
         assert (runs / "last" / "name").read_text() == name
+    mark_last(runs / "last")
     runs.rename(tmp_path / "moved")
     assert (tmp_path / "moved" / "last" / "name").read_text() == "b"
     assert sorted(path.name for path in (tmp_path / "moved").iterdir()) == ["a", "b", "last"]

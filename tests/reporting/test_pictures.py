@@ -47,5 +47,5 @@ def test_a_folder_without_figures_has_none(tmp_path: Path):
 
 
 def test_a_figure_is_wide_when_it_cannot_stand_beside_another(tmp_path: Path):
-    assert picture(draw(tmp_path / "a.png", 300, 100)).wide
-    assert not picture(draw(tmp_path / "b.png", 100, 100)).wide
+    assert picture(draw(tmp_path / "a.png", 1500, 1400)).wide
+    assert not picture(draw(tmp_path / "b.png", 900, 300)).wide

@@ -10,7 +10,8 @@ from cxr.contracts.recipe import Gate
 from cxr.contracts.registration import Registration
 from cxr.errors import BundleError, ContractError
 from cxr.evaluation.gate import judge
-from cxr.reporting.report import compose_report, read_report_data
+from cxr.reporting.composition import compose_report
+from cxr.reporting.report import read_report_data
 from cxr.reporting.run_tables import gate_table
 
 

@@ -6,8 +6,8 @@ import pytest
 from support.pages import Page, markdown_tables, plain
 from support.synthetic_run import compose
 
+from cxr.reporting.composition import Report
 from cxr.reporting.html import render_html
-from cxr.reporting.report import Report
 from cxr.reporting.technical_report import render_technical_report
 
 

@@ -30,7 +30,8 @@ from cxr.contracts.search_report import SearchReport, Trial
 from cxr.contracts.split import SplitCount, SplitReport
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import TAXONOMY, Split
-from cxr.reporting.report import Report, RunFolders, compose_report, read_report_data
+from cxr.reporting.composition import Report, compose_report
+from cxr.reporting.report import RunFolders, read_report_data
 
 FINDINGS = TAXONOMY.findings
 CHECKPOINT, RECIPE = "c" * 64, "e" * 64
@@ -222,6 +223,8 @@ def draw_localisation(draws: Draws) -> LocalisationReport:
     return LocalisationReport(
         films=153,
         masked_films=101,
+        index=INDEX,
+        model=CHECKPOINT,
         tolerance=15.0,
         pointing_game=draws.estimate(0.7, 0.9),
         pointing_chance=draws.estimate(0.1, 0.2),

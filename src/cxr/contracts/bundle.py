@@ -25,10 +25,11 @@ class TensorSpec(Contract, frozen=True, kw_only=True):
 
 
 class OutOfDistribution(Contract, frozen=True, kw_only=True):
-    """Films whose embedding is farther than `limit` from the training films are refused.
+    """Films whose embedding is farther than `limit` from the training films are referred: their figures mean nothing.
 
-    The distance is Euclidean in the whitened PCA space of `drift/reference.npz` (Mahalanobis distance on the kept
-    components); `quantile` of the validation films lie within the limit.
+    The distance is Mahalanobis' under the probabilistic PCA of `drift/reference.npz`
+    (`cxr.drift.reference.Projection.distance`); `quantile` of the validation films lie within the limit. It counts what
+    lies outside of the components as well, which is where most strange pictures differ.
     """
 
     limit: float

@@ -22,7 +22,6 @@ class DriftReference(Contract, frozen=True, kw_only=True):
         explained_variance: share of the training embeddings' variance in the components.
         statistics: names of the image statistics, in order.
         findings: in the order of the logits.
-        arrays: digest of `reference.npz`.
     """
 
     version: Literal[1] = 1
@@ -36,4 +35,3 @@ class DriftReference(Contract, frozen=True, kw_only=True):
     statistics: tuple[str, ...]
     findings: tuple[str, ...]
     out_of_distribution: OutOfDistribution
-    arrays: str

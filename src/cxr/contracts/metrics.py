@@ -148,6 +148,8 @@ class LocalisationReport(Contract, frozen=True, kw_only=True):
     version: Literal[1] = 1
     films: int
     masked_films: int
+    index: str
+    model: str
     tolerance: float
     pointing_game: Estimate
     pointing_chance: Estimate

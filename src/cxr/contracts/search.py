@@ -45,7 +45,7 @@ class SearchSpace(Contract, frozen=True, kw_only=True):
     Attributes:
         algorithm: Katib's name of it.
         objective: maximised; measured on the validation split.
-        trials: 0 leaves the recipe as it is.
+        trials: the first tries the recipe's own values; 0 leaves the recipe as it is.
         epochs: of one trial.
         films: a trial trains on at most this many films, drawn by patient; 0 is all of them.
         pruning: stop a trial whose objective after an epoch is under the median of earlier trials' (Katib: medianstop).

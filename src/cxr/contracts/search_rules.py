@@ -33,9 +33,10 @@ def check_search(recipe: Recipe) -> None:
         if parameter.field in seen:
             raise RecipeError(f"search.parameters must name each field once, has {parameter.field} twice")
         seen.add(parameter.field)
-        for rule in (_field_rule, _range_rule, _step_rule, _kind_rule):
-            _hold(rule, parameter, recipe)
-        _hold(_ALGORITHM_RULES[space.algorithm], parameter, recipe)
+        for rule in (_field_rule, _range_rule, _step_rule, _kind_rule, *_ALGORITHM_RULES[space.algorithm]):
+            broken = rule(parameter)
+            if broken:
+                raise RecipeError(f"search.parameters: {broken}")
         _check_ends(parameter, recipe)
     if space.algorithm == "grid":
         points = math.prod(len(grid_values(parameter)) for parameter in space.parameters)
@@ -74,28 +75,22 @@ def holds(parameter: Parameter, value: object) -> bool:
     return parameter.step is None or value in grid_values(parameter)
 
 
-_Rule = Callable[[Parameter, Recipe], str | None]
+_Rule = Callable[[Parameter], str | None]
 
 
-def _hold(rule: _Rule, parameter: Parameter, recipe: Recipe) -> None:
-    broken = rule(parameter, recipe)
-    if broken:
-        raise RecipeError(f"search.parameters: {broken}")
-
-
-def _field_rule(parameter: Parameter, recipe: Recipe) -> str | None:
+def _field_rule(parameter: Parameter) -> str | None:
     name = parameter.field
     if any(field.startswith(f"{name}.") for field in fields()):
         return f"{name} must be a single field, is a section"
     if name not in fields():
-        with_values(recipe, {name: None}, origin="search.parameters")  # raises, with the nearest name
+        with_values(Recipe(), {name: None}, origin="search.parameters")  # raises, with the nearest name
     if name.partition(".")[0] not in SEARCHABLE or name in _FIXED:
         note = "search.epochs sets it for every trial" if name in _FIXED else "it must be the same for every trial"
         return f"{name} cannot be searched: {note}; search fields of {', '.join(SEARCHABLE)}"
     return None
 
 
-def _range_rule(parameter: Parameter, recipe: Recipe) -> str | None:
+def _range_rule(parameter: Parameter) -> str | None:
     name, low, high = parameter.field, parameter.minimum, parameter.maximum
     if parameter.kind == "categorical":
         if not parameter.choices or len(set(parameter.choices)) < len(parameter.choices):
@@ -114,7 +109,7 @@ def _range_rule(parameter: Parameter, recipe: Recipe) -> str | None:
     return None
 
 
-def _step_rule(parameter: Parameter, recipe: Recipe) -> str | None:
+def _step_rule(parameter: Parameter) -> str | None:
     name, step = parameter.field, parameter.step
     if step is None:
         return None
@@ -127,7 +122,7 @@ def _step_rule(parameter: Parameter, recipe: Recipe) -> str | None:
     return None
 
 
-def _kind_rule(parameter: Parameter, recipe: Recipe) -> str | None:
+def _kind_rule(parameter: Parameter) -> str | None:
     default = fields()[parameter.field]
     if isinstance(default, list | tuple):
         return f"{parameter.field} is a list and cannot be searched"
@@ -138,7 +133,7 @@ def _kind_rule(parameter: Parameter, recipe: Recipe) -> str | None:
     return None
 
 
-def _bayesian_rule(parameter: Parameter, recipe: Recipe) -> str | None:
+def _bayesian_rule(parameter: Parameter) -> str | None:
     """Katib's skopt samples every double log-uniformly and ignores steps."""
     if parameter.kind == "double" and (parameter.minimum or 0.0) <= 0:
         return (
@@ -153,7 +148,7 @@ def _bayesian_rule(parameter: Parameter, recipe: Recipe) -> str | None:
     return None
 
 
-def _grid_rule(parameter: Parameter, recipe: Recipe) -> str | None:
+def _grid_rule(parameter: Parameter) -> str | None:
     if parameter.kind == "double" and parameter.step is None:
         return f"{parameter.field} must have a step on a grid; give one, or make it categorical with choices"
     if parameter.kind == "int" and parameter.scale == "log":
@@ -161,15 +156,11 @@ def _grid_rule(parameter: Parameter, recipe: Recipe) -> str | None:
     return None
 
 
-def _free(parameter: Parameter, recipe: Recipe) -> str | None:
-    return None
-
-
-_ALGORITHM_RULES: dict[Algorithm, _Rule] = {
-    "bayesianoptimization": _bayesian_rule,
-    "tpe": _free,
-    "random": _free,
-    "grid": _grid_rule,
+_ALGORITHM_RULES: dict[Algorithm, tuple[_Rule, ...]] = {
+    "bayesianoptimization": (_bayesian_rule,),
+    "tpe": (),
+    "random": (),
+    "grid": (_grid_rule,),
 }
 
 

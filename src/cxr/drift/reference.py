@@ -8,39 +8,141 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cxr.contracts.bundle import OutOfDistribution
 from cxr.contracts.drift import ARRAYS_FILE, REFERENCE_FILE, DriftReference
-from cxr.contracts.files import file_digest, read_json, write_bytes, write_json
-from cxr.drift.statistics import STATISTICS
+from cxr.contracts.files import read_json, write_bytes, write_json
 from cxr.errors import ContractError
-from cxr.modeling.outputs import Outputs
 
 VARIANCE = 0.95
-"""Share of the training embeddings' variance that the components keep, …"""
+"""Share of the training embeddings' variance that the components keep, unless that takes more than …"""
 MOST_COMPONENTS = 64
-"""… unless that takes more than this: Alibi Detect's tests lose power with the number of features."""
-QUANTILE = 0.99
+"""… this many: two-sample tests lose power with every feature that holds nothing but noise."""
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Projection:
-    """Probabilistic PCA (Tipping & Bishop 1999) of d features to k components.
+    """Principal components of the training embeddings, as a Gaussian (probabilistic PCA, Tipping & Bishop 1999).
 
     Attributes:
-        mean: [d], of the training embeddings.
-        components: [k, d], orthonormal rows.
-        scale: [k], standard deviation of the training embeddings along each component.
-        residual: standard deviation along a direction outside the components.
+        mean: float32 [d], of the training embeddings.
+        components: float32 [k, d], orthonormal rows.
+        scale: float32 [k], standard deviation along each component.
+        residual: float32 [], standard deviation along any direction outside of the components.
     """
 
     mean: Floats
     components: Floats
     scale: Floats
-    residual: float
+    residual: Floats
 
     def project(self, embedding: Floats) -> Floats:
-        """Whitened components [n, k] of embeddings [n, d]: the training films have mean 0 and variance 1."""
-        whitened: Floats = (embedding - self.mean) @ self.components.T / self.scale
-        return whitened
+        """Whitened components [n, k] of embeddings [n, d]: over the training films each has mean 0 and variance 1."""
+        whitened = (embedding - self.mean) @ self.components.T / self.scale
+        return whitened.astype(np.float32)
+
+    def distance(self, embedding: Floats) -> Floats:
+        """Mahalanobis distance [n] of embeddings [n, d] from the training films under the Gaussian."""
+        centred = (embedding - self.mean).astype(np.float64)
+        inside = centred @ self.components.T
+        outside = np.maximum((centred**2).sum(axis=1) - (inside**2).sum(axis=1), 0)
+        squared = ((inside / self.scale) ** 2).sum(axis=1) + outside / float(self.residual) ** 2
+        distance: Floats = np.sqrt(squared).astype(np.float32)
+        return distance
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Reference:
+    """What later films are compared with: n validation films.
+
+    Attributes:
+        projection: fitted on the training films.
+        embedding: float32 [n, k], projected.
+        logits: float32 [n, c]; probabilities follow with the temperature of the bundle.
+        statistics: float32 [n, s], see `cxr.drift.statistics`.
+    """
+
+    projection: Projection
+    embedding: Floats
+    logits: Floats
+    statistics: Floats
+
+
+def fit_projection(embedding: Floats) -> tuple[Projection, float]:
+    """Fit the projection on training embeddings, float32 [n, d].
+
+    Returns:
+        The projection, and the share of the variance in its components.
+
+    Raises:
+        ContractError: there are fewer than three films, or they all look alike to the network.
+    """
+    from sklearn.decomposition import PCA
+
+    films, features = embedding.shape
+    varied = len(np.unique(embedding, axis=0))
+    if varied < 3:
+        raise ContractError(f"a drift reference needs at least 3 training films that differ, has {varied} of {films}")
+    full = PCA(svd_solver="covariance_eigh").fit(embedding.astype(np.float64))
+    rank = min(films - 1, features)
+    share = full.explained_variance_ratio_.cumsum()
+    count = int(min(1 + (share < VARIANCE).sum(), MOST_COMPONENTS, rank - 1))
+    left = full.explained_variance_[count:].sum() / (rank - count)
+    floor = np.finfo(np.float32).eps * full.explained_variance_[0]
+    projection = Projection(
+        mean=full.mean_.astype(np.float32),
+        components=full.components_[:count].astype(np.float32),
+        scale=np.sqrt(full.explained_variance_[:count]).astype(np.float32),
+        residual=np.array(np.sqrt(max(left, floor)), np.float32),
+    )
+    return projection, float(share[count - 1])
+
+
+def write_reference(folder: Path, reference: Reference, manifest: DriftReference) -> None:
+    """Write `reference.npz` and `reference.json`; the same values give the same bytes."""
+    buffer = io.BytesIO()
+    projection = reference.projection
+    np.savez(
+        buffer,
+        mean=projection.mean,
+        components=projection.components,
+        scale=projection.scale,
+        residual=projection.residual,
+        embedding=reference.embedding,
+        logits=reference.logits,
+        statistics=reference.statistics,
+    )
+    write_bytes(folder / ARRAYS_FILE, buffer.getvalue())
+    write_json(folder / REFERENCE_FILE, manifest)
+
+
+def read_reference(folder: Path) -> tuple[Reference, DriftReference]:
+    """Read a reference; raises `ContractError` when a file is missing or malformed, or does not fit the other."""
+    manifest = read_json(folder / REFERENCE_FILE, DriftReference)
+    path = folder / ARRAYS_FILE
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ContractError(f"{path} must hold plain arrays: {error}; run `cxr fit-drift` again") from error
+    expected, found = _shapes(manifest), {name: array.shape for name, array in arrays.items()}
+    if found != expected or any(array.dtype != np.float32 for array in arrays.values()):
+        raise ContractError(
+            f"{path} must hold the float32 arrays that {REFERENCE_FILE} describes, {expected}, has {found}; "
+            "run `cxr fit-drift` again"
+        )
+    projection = Projection(**{name: arrays.pop(name) for name in ("mean", "components", "scale", "residual")})
+    return Reference(projection=projection, **arrays), manifest
+
+
+def _shapes(manifest: DriftReference) -> dict[str, tuple[int, ...]]:
+    n, k, d = manifest.reference_films, manifest.components, manifest.features
+    return {
+        "mean": (d,),
+        "components": (k, d),
+        "scale": (k,),
+        "residual": (),
+        "embedding": (n, k),
+        "logits": (n, len(manifest.findings)),
+        "statistics": (n, len(manifest.statistics)),
+    }

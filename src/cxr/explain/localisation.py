@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from cxr.contracts.metrics import Estimate
 from cxr.evaluation.arrays import Floats, weighted_mean
-from cxr.evaluation.bootstrap import Basis, bootstrap, estimate
+from cxr.evaluation.bootstrap import Basis, bootstrap, estimate, share_limit
 from cxr.explain.activation import Map, enlarged, peak
 
 SIDE = 224
@@ -79,5 +79,5 @@ def mean_scores(
         return {name: weighted_mean(table[:, column], weights) for column, name in enumerate(LesionScore._fields)}
 
     drawn = bootstrap(means, patients.astype(np.int64), resamples=resamples, seed=seed)
-    basis = Basis(patients=int(patients.max()) + 1, kind="share")
+    basis = Basis(limit=share_limit(int(patients.max()) + 1))
     return {name: estimate(values, basis) for name, values in drawn.items()}

@@ -55,7 +55,7 @@ def read_dicom(data: bytes, *, key: bytes | None, max_pixels: int) -> tuple[Grey
         RejectedFilm: for every file that cannot be used, and for no other reason does it fail.
     """
     dataset = _guarded(_open, data)
-    facts = _facts(dataset, key)
+    facts = _guarded(_facts, dataset, key)
     if not any(name in dataset for name in _PIXEL_DATA):
         raise RejectedFilm("no_pixels", "the DICOM file must hold an image, has only a header; export it with pixels")
     _guarded(_check_size, dataset, max_pixels)
@@ -84,7 +84,7 @@ def _guarded(function: Callable[..., Any], *arguments: Any) -> Any:
         raise
     except NotImplementedError:
         code, reason = "unsupported_encoding", "the DICOM encoding is not supported; export it uncompressed"
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - becomes a verdict below
         code = "corrupt"
         reason = f"the DICOM file is damaged or incomplete ({type(error).__name__}); export it again"
     raise RejectedFilm(code, reason)
@@ -177,8 +177,6 @@ def _decoded(dataset: Dataset, max_pixels: int) -> npt.NDArray[Any]:
     plugin = "pillow" if syntax == JPEGBaseline8Bit else ""
     pixels, meaning = decoder.as_array(dataset, index=0, decoding_plugin=plugin)
     dataset.PhotometricInterpretation = str(meaning["photometric_interpretation"])
-    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        raise ValueError
     decoded: npt.NDArray[Any] = pixels
     return decoded
 
@@ -212,16 +210,20 @@ def _display(dataset: Dataset, stored: npt.NDArray[Any]) -> Grey:
     if stored.ndim == 3:
         return _luminance(stored)
     grey = _narrowed(_windowed(dataset, apply_modality_lut(stored, dataset)))
+    if grey.dtype.kind == "f" and not np.isfinite(grey).all():
+        raise ValueError
     if photometric == "MONOCHROME1":
         grey = negated(grey)
     return _padded(dataset, stored, grey)
 
 
 def _windowed(dataset: Dataset, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Values through the VOI LUT or the window, unless it would show next to nothing."""
     if "VOILUTSequence" not in dataset and "WindowCenter" not in dataset:
         return values
     windowed: npt.NDArray[Any] = apply_voi_lut(values, dataset, index=0)
-    return windowed if windowed.min() < windowed.max() else values
+    low, high = np.percentile(windowed[::4, ::4], [1, 99])
+    return windowed if low < high else values
 
 
 def _luminance(colour: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -90,8 +90,9 @@ def stated_view(text: str, *, field: str) -> View | None:
         return None
     wrong = _NOT_FRONTAL.search(words)
     if wrong or not (_PA.search(words) or _AP.search(words) or _FRONTAL.search(words)):
-        value = wrong.group() if wrong else "a value that is no frontal projection"
-        raise RejectedFilm("wrong_view", f"{field} must be PA or AP where it is given, is {value}; give a frontal film")
+        value = wrong.group() if wrong else "a word that names no frontal projection"
+        reason = f"{field} must be PA or AP where it is given, is {value}; give a frontal film, or correct the header"
+        raise RejectedFilm("wrong_view", reason)
     return _frontal(words)
 
 

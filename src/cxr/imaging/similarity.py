@@ -42,6 +42,7 @@ _MARGIN = 0.05
 _BLUR = 3.0
 _QUIET = 2.0
 _SCALE = 127 / 6
+_FLAT = 1e-3  # rounding errors of a film without detail stay under it
 _LOWEST_FREQUENCY = 7.0
 _ROWS, _PAIRS = 128, 2048
 
@@ -80,7 +81,7 @@ def fingerprint(film: Film) -> Fingerprint:
     detail = small - _blurred(small, _BLUR)
     detail /= (np.sqrt(_blurred(detail * detail, 2 * _BLUR)) + _QUIET).astype(np.float32)
     detail -= detail.mean()
-    detail /= np.float32(max(float(detail.std()), 1e-6))
+    detail /= np.float32(max(float(detail.std()), _FLAT))
     signs = (_cosines() @ detail @ _cosines().T).ravel()[_frequencies()] > 0
     code = int.from_bytes(np.packbits(signs).tobytes(), "big")
     return Fingerprint(code, np.clip(np.round(detail * _SCALE), -127, 127).astype(np.int8))

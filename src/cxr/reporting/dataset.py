@@ -108,7 +108,7 @@ def _key_figures(report: IngestReport) -> tuple[tuple[str, Number], ...]:
 
 def _pictures(films: pd.DataFrame, folder: Path) -> list[Picture]:
     figures: list[tuple[str, Figure, str]] = [
-        ("sizes", draw_sizes(films), "Size of the films as they were given. Where sources differ, a model can tell them by it."),
+        ("sizes", draw_sizes(films), "Size of the films as given. Where sources differ, a model can tell them by it."),
         (
             "grey-values",
             draw_grey_values(films),

@@ -2,9 +2,9 @@
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from cxr.reporting.composition import Report
 from cxr.reporting.inline_images import data_uri
 from cxr.reporting.pictures import Picture, Sample
-from cxr.reporting.report import Report
 
 FIGURE_WIDTH = 1600
 SAMPLE_WIDTH = 224

@@ -9,7 +9,8 @@ from PIL import Image
 from cxr.contracts.studies import IMAGES_FOLDER
 
 SAMPLES = 12
-WIDE = 1.6
+WIDE = 1200
+"""Pixels of a figure that is too detailed to be shown beside another, or reduced to a telephone's width."""
 
 _FILMS = ("activation_maps", "corruptions")
 _CAPTIONS = {
@@ -35,7 +36,7 @@ class Picture:
     Attributes:
         path: PNG.
         caption: one sentence.
-        wide: much wider than high, and so not shown beside another.
+        wide: too detailed to be shown small.
         film: it shows radiographs and must keep its grey levels.
     """
 
@@ -78,7 +79,7 @@ def picture(path: Path) -> Picture:
     """A figure file with its caption."""
     caption = _CAPTIONS.get(path.stem, path.stem.replace("_", " ").capitalize() + ".")
     with Image.open(path) as image:
-        wide = image.width > WIDE * image.height
+        wide = image.width > WIDE
     return Picture(path=path, caption=caption, wide=wide, film=path.stem in _FILMS)
 
 

@@ -1,7 +1,7 @@
 """The run report as Markdown, from the same numbers as the page."""
 
+from cxr.reporting.composition import Report
 from cxr.reporting.markdown import render_markdown
-from cxr.reporting.report import Report
 
 
 def render_technical_report(report: Report) -> str:

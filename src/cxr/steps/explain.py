@@ -13,7 +13,6 @@ from PIL import Image
 from cxr.contracts.evaluated import read_predictions
 from cxr.contracts.files import new_folder, write_json
 from cxr.contracts.metrics import LOCALISATION_FILE, Estimate, LocalisationReport
-from cxr.contracts.recipe import Recipe
 from cxr.contracts.studies import MASKS_FOLDER, StudyIndex
 from cxr.domain import Split
 from cxr.errors import ContractError
@@ -21,7 +20,7 @@ from cxr.explain.activation import Map
 from cxr.explain.gradcam import least_cosine
 from cxr.explain.localisation import TOLERANCE, LesionScore, mean_scores, score_lesion
 from cxr.explain.overlay import outlined, overlay
-from cxr.modeling.checkpoint import read_checkpoint
+from cxr.modeling.checkpoint import Checkpoint, read_checkpoint
 from cxr.modeling.dataset import load_films
 from cxr.modeling.inference import choose_device, infer
 from cxr.progress import progress
@@ -76,8 +75,9 @@ def explain(*, studies: Path, split: Path, checkpoint: Path, evaluation: Path, o
         ContractError: a folder is missing or malformed, or the evaluation is of other films.
     """
     model = read_checkpoint(checkpoint)
-    index = StudyIndex.read(split).part(Split.TEST)
-    index = StudyIndex(index.films[index.films["label"].notna()])
+    whole = StudyIndex.read(split)
+    films_of_test = whole.part(Split.TEST).films
+    index = StudyIndex(films_of_test[films_of_test["label"].notna()])
     if not len(index):
         raise ContractError(f"{split} must have labelled test films, has none; add labels and run `cxr ingest` again")
     films = load_films(studies, index, model.recipe.preprocessing).films
@@ -88,7 +88,7 @@ def explain(*, studies: Path, split: Path, checkpoint: Path, evaluation: Path, o
         raise AssertionError("maps were asked for")
     test = _TestFilms(_decided(index, evaluation), films, maps, model.findings)
     lesions = _read_lesions(studies, test.rows)
-    report = _score(test, lesions, model.recipe, witness)
+    report = _score(test, lesions, model, index=whole.digest, witness=witness)
     with new_folder(out) as folder:
         write_json(folder / LOCALISATION_FILE, report)
         _draw(folder, test, lesions, model.recipe.seed)
@@ -125,7 +125,9 @@ def _read_mask(path: Path) -> _Lesion:
         raise ContractError(f"{path} must be a readable PNG: {error}; run `cxr ingest` again") from error
 
 
-def _score(test: _TestFilms, lesions: dict[int, _Lesion], recipe: Recipe, witness: float) -> LocalisationReport:
+def _score(
+    test: _TestFilms, lesions: dict[int, _Lesion], model: Checkpoint, *, index: str, witness: float
+) -> LocalisationReport:
     labels, groups = test.rows["label"].tolist(), test.rows["group_id"].tolist()
     scores: dict[int, LesionScore] = {}
     with progress("score maps", len(lesions)) as advance:
@@ -137,8 +139,8 @@ def _score(test: _TestFilms, lesions: dict[int, _Lesion], recipe: Recipe, witnes
         return mean_scores(
             [scores[row] for row in rows],
             [groups[row] for row in rows],
-            resamples=recipe.evaluation.resamples,
-            seed=recipe.seed,
+            resamples=model.recipe.evaluation.resamples,
+            seed=model.recipe.seed,
         )
 
     overall = means(list(scores))
@@ -146,6 +148,8 @@ def _score(test: _TestFilms, lesions: dict[int, _Lesion], recipe: Recipe, witnes
     return LocalisationReport(
         films=len(test.rows),
         masked_films=len(scores),
+        index=index,
+        model=model.digest,
         tolerance=TOLERANCE,
         per_class={finding: means(rows) for finding, rows in by_finding.items() if rows},
         analytic_cosine=witness,

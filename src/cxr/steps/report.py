@@ -9,8 +9,9 @@ from cxr.contracts.checkpoint import HISTORY_FILE, History
 from cxr.contracts.files import new_folder, read_json, write_bytes
 from cxr.contracts.ingest import INGEST_FILE
 from cxr.contracts.split import SPLIT_FILE
+from cxr.reporting.composition import compose_report
 from cxr.reporting.html import render_html
-from cxr.reporting.report import RunFolders, compose_report, read_report_data
+from cxr.reporting.report import RunFolders, read_report_data
 from cxr.reporting.technical_report import render_technical_report
 from cxr.reporting.training_figures import draw_training
 

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,15 @@ import numpy.typing as npt
 import torch
 
 from cxr.contracts.files import new_folder, read_json, write_json
-from cxr.contracts.metrics import CALIBRATION_FILE, ROBUSTNESS_FILE, ROBUSTNESS_TABLE, Calibration, RobustnessReport
+from cxr.contracts.metrics import (
+    CALIBRATION_FILE,
+    METRICS_FILE,
+    ROBUSTNESS_FILE,
+    ROBUSTNESS_TABLE,
+    Calibration,
+    MetricsReport,
+    RobustnessReport,
+)
 from cxr.contracts.recipe import Preprocessing
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import Split
@@ -46,26 +54,26 @@ def robustness(*, studies: Path, split: Path, checkpoint: Path, evaluation: Path
         out: folder to write: robustness.json, robustness.csv, figures/.
 
     Raises:
-        ContractError: a file is missing or malformed, or no test film has a label.
+        ContractError: a file is missing or malformed, the evaluation is of another checkpoint, or no test film has a
+            label.
     """
     model = read_checkpoint(checkpoint)
-    calibration = read_json(evaluation / CALIBRATION_FILE, Calibration)
+    calibration = _calibration(evaluation, model)
     index = StudyIndex.read(split)
     films = load_films(studies, index.part(Split.TEST), model.recipe.preprocessing)
     films = films.take(films.labels >= 0)
     if not len(films):
         raise ContractError("the test films must have labels of the taxonomy, none has one")
-    groups = [str(group) for group in films.index.films["group_id"]]
-    scored = {
-        cell: ScoredFilms.from_logits(
-            logits, films.labels, groups, temperature=calibration.temperature, findings=model.findings
-        )
-        for cell, logits in _score_grid(model, films).items()
-    }
-    clean = scored.pop(None)
+    score = partial(
+        ScoredFilms.from_logits,
+        labels=films.labels,
+        groups=[str(group) for group in films.index.films["group_id"]],
+        temperature=calibration.temperature,
+        findings=model.findings,
+    )
     report = measure_grid(
-        clean,
-        {cell: score for cell, score in scored.items() if cell is not None},
+        score(infer(model.network, films.films, device=choose_device(None)).logits),
+        {cell: score(logits) for cell, logits in _infer_grid(model, films)},
         presets=PRESETS,
         resamples=model.recipe.evaluation.resamples,
         seed=model.recipe.seed,
@@ -108,12 +116,20 @@ def corrupt_films(
     return np.stack(list(pool.map(partial(network_input, preprocessing=preprocessing), stored)))
 
 
-def _score_grid(model: Checkpoint, films: FilmArray) -> dict[Cell | None, npt.NDArray[np.float32]]:
-    """Logits [n, c] of every cell; those of the clean films under None."""
+def _calibration(evaluation: Path, model: Checkpoint) -> Calibration:
+    evaluated = read_json(evaluation / METRICS_FILE, MetricsReport).model
+    if evaluated != model.digest:
+        raise ContractError(
+            f"{evaluation} must be of checkpoint {model.digest[:12]}, is of {evaluated[:12]}; run `cxr evaluate` again"
+        )
+    return read_json(evaluation / CALIBRATION_FILE, Calibration)
+
+
+def _infer_grid(model: Checkpoint, films: FilmArray) -> Iterator[tuple[Cell, npt.NDArray[np.float32]]]:
+    """Yield every cell with its logits [n, c]."""
     device = choose_device(None)
     seeds = film_seeds(films, seed=model.recipe.seed)
     cells = [(name, severity) for name in CORRUPTIONS for severity in sorted(set(model.recipe.evaluation.severities))]
-    logits: dict[Cell | None, npt.NDArray[np.float32]] = {None: infer(model.network, films.films, device=device).logits}
     with ThreadPoolExecutor(os.cpu_count()) as pool, progress("corruptions", len(cells) * len(films)) as advance:
         for cell in cells:
             batches = []
@@ -129,8 +145,7 @@ def _score_grid(model: Checkpoint, films: FilmArray) -> dict[Cell | None, npt.ND
                 )
                 batches.append(infer(model.network, worse, batch_size=_BATCH, device=device).logits)
                 advance(len(worse))
-            logits[cell] = np.concatenate(batches)
-    return logits
+            yield cell, np.concatenate(batches)
 
 
 def _write(out: Path, report: RobustnessReport, films: FilmArray, *, seeds: Sequence[int]) -> None:

@@ -12,6 +12,7 @@ from cxr.contracts.recipe import EvaluationRecipe, Gate, Recipe
 from cxr.contracts.search import SearchSpace
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import TAXONOMY, Split
+from cxr.errors import TrainingError
 from cxr.modeling.checkpoint import write_checkpoint
 from cxr.modeling.dataset import load_films
 from cxr.modeling.distributed import processes
@@ -46,6 +47,8 @@ def train(
         ContractError: the index or an image is missing or malformed.
         TrainingError: labels are missing, the weights do not fit, or training diverged.
     """
+    if weights is not None and not weights.is_file():
+        raise TrainingError(f"--weights must be a file, {weights} is none; give a .pth or .safetensors file")
     index = StudyIndex.read(split)
     with processes(device) as (place, chosen):
         if not place.first:

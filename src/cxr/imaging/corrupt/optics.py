@@ -10,11 +10,15 @@ from cxr.imaging.corrupt.draws import Draws
 
 
 def blur(films: Tensor, amount: float, draws: Draws) -> Tensor:
-    """Gaussian blur with standard deviation `amount`, a share of the side."""
+    """Gaussian blur with standard deviation `amount`, a share of the side.
+
+    The kernel is the discrete analogue of the Gaussian (Lindeberg 1990), whose variance is right under one pixel too.
+    """
     sigma = amount * films.shape[-1]
     radius = max(1, math.ceil(3 * sigma))
-    offsets = torch.arange(-radius, radius + 1, device=films.device, dtype=torch.float32)
-    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    frequency = torch.arange(4 * radius + 1) * (math.pi / (4 * radius))
+    kernel = torch.fft.irfft(torch.exp(sigma**2 * (torch.cos(frequency) - 1)))
+    kernel = kernel.roll(radius)[: 2 * radius + 1].to(films.device)
     kernel /= kernel.sum()
     padded, n = _framed(films, radius), len(films)
     across = F.conv2d(padded, kernel.expand(n, 1, 1, -1), groups=n)
@@ -32,7 +36,7 @@ def motion(films: Tensor, amount: float, draws: Draws) -> Tensor:
 
 
 def resolution(films: Tensor, amount: float, draws: Draws) -> Tensor:
-    """A detector with `amount` times as many pixels along the side."""
+    """A detector with `amount` times as many pixels along the side as the network takes."""
     side = films.shape[-1]
     coarse = F.interpolate(films, size=(max(2, round(amount * side)),) * 2, mode="area")
     return F.interpolate(coarse, size=(side, side), mode="bilinear", align_corners=False)

@@ -54,11 +54,7 @@ def split_index(index: StudyIndex, *, recipe: SplitRecipe, seed: int) -> StudyIn
     Raises:
         SplitError: a class of the taxonomy has too few groups to be in every part, or the shares leave no test films.
     """
-    shares = (recipe.train, recipe.validation, 1.0 - recipe.train - recipe.validation)
-    if shares[2] <= 0:
-        raise SplitError(
-            f"split.train + split.validation must be under 1 to leave test films, is {sum(shares[:2]):g}; lower one"
-        )
+    shares = _shares(recipe)
     films = index.films.assign(group_id=join_groups(index.films))
     labelled = films.loc[films["label"].notna(), ["group_id", "label", "source"]].rename(columns={"group_id": "group"})
     _check_classes(labelled)
@@ -75,6 +71,15 @@ def split_index(index: StudyIndex, *, recipe: SplitRecipe, seed: int) -> StudyIn
     filled[number.index] = number.map(dict(enumerate(map(str, _PARTS)))).astype("string")
     check_separate(films.assign(split=filled))
     return StudyIndex(films.assign(split=filled))
+
+
+def _shares(recipe: SplitRecipe) -> tuple[float, float, float]:
+    used = recipe.train + recipe.validation
+    if used >= 1:
+        raise SplitError(
+            f"split.train + split.validation must be under 1 to leave test films, is {used:g}; lower one of them"
+        )
+    return recipe.train, recipe.validation, 1.0 - used
 
 
 def _check_classes(labelled: pd.DataFrame) -> None:
@@ -145,12 +150,12 @@ def _caveats(films: pd.DataFrame, unlabelled: int, recipe: SplitRecipe) -> list[
 
 
 def _skews(films: pd.DataFrame, recipe: SplitRecipe) -> list[str]:
-    """Classes whose films could not be divided as asked, since a group is never divided."""
-    goal = dict(zip(_PARTS, (recipe.train, recipe.validation, 1.0 - recipe.train - recipe.validation), strict=True))
+    """Classes whose films could not be divided as asked, since a group is never divided and no part goes without."""
+    goal = dict(zip(_PARTS, _shares(recipe), strict=True))
     shares = pd.crosstab(films["label"], films["split"], normalize="index")
     return [
-        f"{part} has {shares.loc[label, part]:.0%} of the {label} films instead of {goal[part]:.0%}, for the films of "
-        "one group stay together."
+        f"{part} has {shares.loc[label, part]:.0%} of the {label} films instead of {goal[part]:.0%}: their patients "
+        "are too few, or one of them has too many films."
         for label in shares.index
         for part in _PARTS
         if abs(float(shares.loc[label, part]) - goal[part]) > _SKEW

@@ -16,7 +16,7 @@ from cxr.contracts.files import write_bytes, write_json
 from cxr.contracts.ingest import DATASET_FILE, DUPLICATES_FILE, INGEST_FILE, REJECTED_FILE, FilmCount, IngestReport
 from cxr.contracts.studies import IMAGES_FOLDER, MASKS_FOLDER, StudyIndex
 from cxr.errors import SourceError
-from cxr.steps.ingest.cohort import Cohort
+from cxr.steps.ingestion.cohort import Cohort
 
 _EXAMPLES = 3
 _PAIRS_SHOWN = 6

@@ -11,9 +11,9 @@ from cxr.domain import TAXONOMY, AgeGroup, Sex, View
 from cxr.errors import RejectedFilm
 from cxr.imaging.header import bounded_age, stated_sex, stated_view
 from cxr.imaging.similarity import Thumbnails
-from cxr.steps.ingest.duplicates import Candidate, Verdict, judge
-from cxr.steps.ingest.film import Refusal, StoredFilm
-from cxr.steps.ingest.journal import Line
+from cxr.steps.ingestion.duplicates import Candidate, Verdict, judge
+from cxr.steps.ingestion.film import Refusal, StoredFilm
+from cxr.steps.ingestion.journal import Line
 
 _AGE_GROUPS = {
     "paediatric": AgeGroup.PAEDIATRIC,

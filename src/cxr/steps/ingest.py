@@ -15,12 +15,13 @@ from cxr.contracts.files import replace_folder, value_digest
 from cxr.contracts.ingest import IngestReport
 from cxr.contracts.recipe import Recipe
 from cxr.contracts.source import SourceFilm
+from cxr.contracts.studies import IMAGES_FOLDER, MASKS_FOLDER
 from cxr.progress import progress
-from cxr.steps.ingest.cohort import gather
-from cxr.steps.ingest.film import Job, Store, identity
-from cxr.steps.ingest.journal import Journal, open_journal
-from cxr.steps.ingest.output import write_studies
-from cxr.steps.ingest.workers import process_all
+from cxr.steps.ingestion.cohort import gather
+from cxr.steps.ingestion.film import Job, Store, identity
+from cxr.steps.ingestion.journal import Journal, open_journal
+from cxr.steps.ingestion.output import write_studies
+from cxr.steps.ingestion.workers import process_all
 from cxr.steps.sources import open_source
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,9 @@ def ingest(
     signature = f"{cxr.__version__} {value_digest(recipe.preprocessing)} {secret}"
     with open_journal(partial, signature=signature) as journal:
         key = pseudonym_key or _random_key(partial / _KEY_FILE)
-        store = Store(folder=partial, preprocessing=recipe.preprocessing, key=key)
+        store = Store(
+            images=partial / IMAGES_FOLDER, masks=partial / MASKS_FOLDER, preprocessing=recipe.preprocessing, key=key
+        )
         identities = [identity(film.path, film.mask) for film in films]
         _read(films, identities, journal, store, workers=workers or os.cpu_count() or 1)
         cohort = gather(films, [journal[name] for name in identities], journal.thumbnails())

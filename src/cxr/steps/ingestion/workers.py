@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing import get_context, parent_process
 
-from cxr.steps.ingest.film import Job, Outcome, Refusal, Store, process
+from cxr.steps.ingestion.film import Job, Outcome, Refusal, Store, process
 
 _CHUNK = 8
 _CHUNKS_PER_WORKER = 3

@@ -5,6 +5,7 @@ thumbnails of the films. A line counts when it is whole; what a kill left behind
 """
 
 import fcntl
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ import numpy as np
 from cxr.contracts.studies import IMAGES_FOLDER, MASKS_FOLDER
 from cxr.errors import ContractError
 from cxr.imaging.similarity import SIDE, Thumbnails
-from cxr.steps.ingest.film import Outcome, Refusal, StoredFilm
+from cxr.steps.ingestion.film import Outcome, Refusal, StoredFilm
 
 _LINES, _THUMBNAILS, _SIGNATURE, _LOCK = "films.jsonl", "thumbnails.int8", "signature", "lock"
 _THUMBNAIL_BYTES = SIDE * SIDE
@@ -108,12 +109,12 @@ def _read(folder: Path) -> dict[str, Line]:
     done: dict[str, Line] = {}
     kept, next_row = 0, 0
     decoder = msgspec.json.Decoder(Line)
-    for text in path.open("rb") if path.exists() else ():
+    for text in _lines_of(path):
         try:
             line = decoder.decode(text)
         except msgspec.DecodeError:
             break
-        if not text.endswith(b"\n") or line.row >= rows:
+        if line.row >= rows:
             break
         kept, next_row = kept + len(text), max(next_row, line.row + 1)
         if isinstance(line.film, Refusal) or (folder / IMAGES_FOLDER / f"{line.film.image_id}.png").is_file():
@@ -122,3 +123,10 @@ def _read(folder: Path) -> dict[str, Line]:
         if file.exists():
             os.truncate(file, size)
     return done
+
+
+def _lines_of(path: Path) -> Iterator[bytes]:
+    """The lines that end as lines do."""
+    if path.exists():
+        with path.open("rb") as stream:
+            yield from itertools.takewhile(lambda text: text.endswith(b"\n"), stream)

@@ -1,0 +1,156 @@
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.metrics import accuracy_score
+from support.checkpoints import write_random_checkpoint, write_small_bundle
+from support.scored import FINDINGS
+
+from cxr.contracts.evaluated import read_predictions
+from cxr.contracts.files import file_digest, read_json
+from cxr.contracts.metrics import Calibration, MetricsReport
+from cxr.contracts.studies import StudyIndex
+from cxr.domain import Split
+from cxr.errors import BundleError, ContractError
+from cxr.evaluation.calibration import softmax
+from cxr.modeling.dataset import load_films
+from cxr.modeling.inference import infer
+from cxr.steps.evaluate import evaluate, evaluate_bundle
+
+PROBABILITIES = [f"probability_{finding}" for finding in FINDINGS]
+
+
+@pytest.fixture(scope="module")
+def run(noise_studies, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluated")
+    model = write_random_checkpoint(folder / "checkpoint")
+    report = evaluate(
+        studies=noise_studies, split=noise_studies, checkpoint=folder / "checkpoint", out=folder / "evaluation"
+    )
+    write_small_bundle(folder / "bundle", model, read_json(folder / "evaluation" / "calibration.json", Calibration))
+    return folder, model, report
+
+
+def test_the_folder_is_whole(run):
+    folder, model, report = run
+    evaluation = folder / "evaluation"
+    assert read_json(evaluation / "metrics.json", MetricsReport) == report
+    assert (report.split, report.films, report.model) == ("test", 12, model.digest)
+    figures = {path.name: Image.open(path).size for path in (evaluation / "figures").iterdir()}
+    assert set(figures) == {
+        *("confusion.png", "roc.png", "precision_recall.png", "reliability.png", "subgroups.png"),
+    }
+    assert min(min(size) for size in figures.values()) > 300
+
+
+def test_the_table_holds_every_number_of_the_report(run):
+    folder, _, report = run
+    table = pd.read_csv(folder / "evaluation" / "metrics.csv", keep_default_na=False, na_values=[""])
+    levels = table.set_index(["level", "name", "metric"])
+    auroc = levels.loc[("finding", "Pneumonia", "auroc")]
+    assert auroc["value"] == pytest.approx(report.per_class["Pneumonia"]["auroc"].value)
+    point = levels.loc[("operating_point", "Tuberculosis/sensitivity_at_least/0.9", "specificity")]
+    expected = report.operating_points["Tuberculosis/sensitivity_at_least/0.9"]["specificity"]
+    assert point["low"] == pytest.approx(expected.low)
+    assert set(table.loc[table["level"] == "subgroup", "name"]) >= {"source=a", "sex=F", "age_group=adult"}
+    count = len(report.overall) + sum(
+        len(group)
+        for group in (
+            *report.per_class.values(),
+            *report.operating_points.values(),
+            *(subgroup.metrics for subgroup in report.subgroups),
+        )
+    )
+    assert len(table) == count
+
+
+def test_predictions_are_the_networks_at_the_temperature_found(run, noise_studies):
+    folder, model, report = run
+    predictions = read_predictions(folder / "evaluation")
+    assert predictions["split"].value_counts().to_dict() == {"validation": 12, "test": 12}
+    test = predictions[predictions["split"] == "test"]
+    films = load_films(noise_studies, StudyIndex.read(noise_studies).part(Split.TEST), model.recipe.preprocessing)
+    assert test["image_id"].tolist() == films.index.films["image_id"].tolist()
+    logits = infer(model.network, films.films).logits
+    np.testing.assert_allclose(test[[f"logit_{f}" for f in FINDINGS]], logits, atol=1e-5)
+    np.testing.assert_allclose(test[PROBABILITIES], softmax(logits, temperature=report.temperature), atol=1e-5)
+    assert report.overall["accuracy"].value == accuracy_score(test["label"], test["decision"])
+
+
+def test_calibration_never_sees_a_test_film(run, noise_studies, tmp_path):
+    """Other labels of the test films change the metrics and leave temperature and thresholds as they are."""
+    folder, _, report = run
+    index = StudyIndex.read(noise_studies)
+    films = index.films.copy()
+    test = films["split"] == "test"
+    films.loc[test, "label"] = films.loc[test, "label"].map(dict(zip(FINDINGS, FINDINGS[1:] + FINDINGS[:1])))
+    StudyIndex(films).write(tmp_path / "split")
+    other = evaluate(
+        studies=noise_studies, split=tmp_path / "split", checkpoint=folder / "checkpoint", out=tmp_path / "evaluation"
+    )
+    found, expected = (
+        read_json(where / "evaluation" / "calibration.json", Calibration) for where in (tmp_path, folder)
+    )
+    assert found == expected
+    assert other.confusion != report.confusion
+
+
+def test_unlabelled_films_are_predicted_and_not_measured(run, noise_studies, tmp_path):
+    folder, _, _ = run
+    films = StudyIndex.read(noise_studies).films.copy()
+    rows = films.index[films["split"] == "test"]
+    films.loc[rows[:3], "label"] = None
+    StudyIndex(films).write(tmp_path / "split")
+    arguments = {"studies": noise_studies, "split": tmp_path / "split", "checkpoint": folder / "checkpoint"}
+    report = evaluate(**arguments, out=tmp_path / "evaluation")
+    assert report.films == 9
+    assert read_predictions(tmp_path / "evaluation")["label"].isna().sum() == 3
+    films.loc[rows, "label"] = None
+    StudyIndex(films).write(tmp_path / "split")
+    with pytest.raises(ContractError, match="the test films must have labels"):
+        evaluate(**arguments, out=tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_bundle_gives_the_checkpoints_metrics_on_the_same_films(run, noise_studies, tmp_path):
+    folder, _, expected = run
+    films = StudyIndex.read(noise_studies).films
+    shutil.copytree(noise_studies / "images", tmp_path / "studies" / "images")
+    StudyIndex(films[films["split"] == "test"].assign(split=None)).write(tmp_path / "studies")
+    found = evaluate_bundle(bundle=folder / "bundle", data=str(tmp_path / "studies"), out=tmp_path / "out")
+    assert found.model == file_digest(folder / "bundle" / "bundle.json")
+    assert (found.films, found.split, found.confusion) == (12, "test", expected.confusion)
+    for name, estimate in expected.overall.items():
+        assert found.overall[name].value == pytest.approx(estimate.value, abs=1e-4)
+    assert found.temperature == expected.temperature
+    written = read_predictions(tmp_path / "out")
+    assert set(written["split"]) == {"test"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        path.name for path in (folder / "evaluation").iterdir()
+    }
+
+
+def test_a_bundle_reads_a_folder_of_pictures_without_one_finding(run, tmp_path):
+    folder, _, _ = run
+    rng = np.random.default_rng(0)
+    for finding in ("Normal", "Tuberculosis"):
+        (tmp_path / "films" / finding).mkdir(parents=True)
+        for number in range(6):
+            grey = np.outer(np.hanning(96), np.hanning(96)) * 120 + rng.integers(0, 120, (96, 96))
+            Image.fromarray(grey.astype(np.uint8)).save(tmp_path / "films" / finding / f"{number}.png")
+    report = evaluate_bundle(bundle=folder / "bundle", data=str(tmp_path / "films"), out=tmp_path / "out")
+    assert report.films == 12
+    assert report.per_class["Pneumonia"]["auroc"].reason == "no film of Pneumonia"
+    assert report.overall["macro_auroc"].value is not None
+    assert sum(report.confusion[1]) == 0
+
+
+def test_a_changed_bundle_is_refused(run, noise_studies, tmp_path):
+    folder, _, _ = run
+    shutil.copytree(folder / "bundle", tmp_path / "bundle")
+    with (tmp_path / "bundle" / "model.onnx").open("ab") as stream:
+        stream.write(b" ")
+    with pytest.raises(BundleError, match=r"changed \['model.onnx'\]"):
+        evaluate_bundle(bundle=tmp_path / "bundle", data=str(noise_studies), out=tmp_path / "out")

@@ -1,0 +1,464 @@
+import csv
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from support.films import PATIENT, SECRETS, chest, dicom, encoded
+
+from cxr.contracts.files import read_json
+from cxr.contracts.ingest import IngestReport
+from cxr.contracts.recipe import Preprocessing, Recipe
+from cxr.contracts.studies import StudyIndex
+from cxr.errors import ContractError, SourceError
+from cxr.imaging.read import read_film
+from cxr.steps.ingest import ingest
+from cxr.steps.ingestion.film import Job, Refusal, Store, StoredFilm
+from cxr.steps.ingestion.journal import open_journal
+from cxr.steps.ingestion.workers import process_all
+
+RECIPE = Recipe(preprocessing=Preprocessing(size=64, stored_side=96))
+
+
+class Source:
+    """A folder with an index that a test fills film by film."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows: list[dict[str, Any]] = []
+        folder.mkdir(parents=True)
+
+    def add(self, name: str, data: bytes, **columns: Any) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        self.rows.append({"path": name, **columns})
+
+    def ingest(self, out: Path, **options: Any) -> IngestReport:
+        pd.DataFrame(self.rows).to_csv(self.folder / "index.csv", index=False)
+        return ingest(data=str(self.folder), out=out, recipe=RECIPE, **{"workers": 1, **options})
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    return Source(tmp_path / "source")
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Digests of all files; of the report without its seconds."""
+    digests = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            data = path.read_bytes()
+            if path.name == "ingest.json":
+                report = msgspec.structs.replace(read_json(path, IngestReport), seconds=0.0)
+                data = msgspec.json.encode(report)
+            digests[path.relative_to(folder).as_posix()] = hashlib.sha256(data).hexdigest()
+    return digests
+
+
+def lines_in(partial: Path) -> int:
+    """Files read so far."""
+    lines = partial / "films.jsonl"
+    return lines.read_bytes().count(b"\n") if lines.exists() else 0
+
+
+def fill(source: Source, films: int) -> None:
+    """Films of every kind, some of them bad, duplicates among them."""
+    for number in range(films):
+        film = chest(192, 160 + number, seed=number)
+        label = ("Normal", "TB", "pneumonia")[number % 3]
+        kinds: tuple[tuple[str, Callable[[], bytes]], ...] = (
+            ("png", lambda film=film: encoded(film)),
+            ("jpg", lambda film=film: encoded(film, "JPEG", quality=92)),
+            ("dcm", lambda film=film: dicom(film.astype(np.uint16), PatientID=f"id{film.shape[1] // 2}")),
+            ("png", lambda film=film: encoded(film)[:2000]),
+        )
+        ending, make = kinds[number % 4]
+        source.add(f"{number:03d}.{ending}", make(), label=label, source="ab"[number % 2])
+    first = source.rows[0]
+    source.add("copy.png", (source.folder / first["path"]).read_bytes(), label=first["label"], source="a")
+
+
+class TestStudies:
+    def test_stored_films_are_what_reading_and_preprocessing_give(self, source: Source, tmp_path: Path) -> None:
+        films = {"a.png": encoded(chest(seed=1)), "b.dcm": dicom(chest(300, 260, seed=2).astype(np.uint16) * 9)}
+        for name, data in films.items():
+            source.add(name, data, label="Normal")
+        report = source.ingest(tmp_path / "studies")
+        index = StudyIndex.read(tmp_path / "studies").films
+        assert report.read == report.kept == len(index) == 2
+        for data in films.values():
+            reading = read_film(data)
+            row = index.set_index("sha256").loc[hashlib.sha256(data).hexdigest()]
+            path = tmp_path / "studies" / "images" / f"{row['image_id']}.png"
+            stored = np.asarray(Image.open(path))
+            assert (row["height"], row["width"]) == reading.pixels.shape
+            assert min(stored.shape) == RECIPE.preprocessing.stored_side
+            assert stored.dtype == np.uint8
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == row["image_id"]
+            reduced = Image.fromarray(reading.pixels.astype(np.float32)).resize(
+                stored.shape[::-1], Image.Resampling.BOX
+            )
+            assert np.corrcoef(np.asarray(reduced).ravel(), stored.ravel())[0, 1] > 0.999
+
+    def test_words_of_the_index_and_of_the_header(self, source: Source, tmp_path: Path) -> None:
+        header = {"PatientAge": "095Y", "PatientSex": "M", "ViewPosition": "AP"}
+        source.add("header.dcm", dicom(chest(seed=1), **header), label="tb", patient_id=None)
+        source.add(
+            "index.dcm",
+            dicom(chest(seed=2), **header),
+            label="NORMAL",
+            patient_id="p1",
+            study_id="s1",
+            view="PA",
+            sex="female",
+            age=7,
+            source="ward",
+        )
+        source.add("group.png", encoded(chest(seed=3)), age_group="pediatric")
+        source.ingest(tmp_path / "studies", pseudonym_key=b"k")
+        index = StudyIndex.read(tmp_path / "studies").films
+        by_age = index.set_index(index["age"].fillna(-1.0).astype(int))
+        names = ["label", "patient_id", "study_id", "source", "view", "sex", "age_group"]
+        assert by_age.loc[7, names].tolist() == ["Normal", "p1", "s1", "ward", "PA", "F", "paediatric"]
+        assert by_age.loc[-1, names].isna().tolist() == [True] * 6 + [False]
+        assert by_age.loc[-1, "age_group"] == "paediatric"
+        old = by_age.loc[90, names]
+        assert (old["label"], old["view"], old["sex"], old["age_group"]) == ("Tuberculosis", "AP", "M", "adult")
+        assert len(old["patient_id"]) == len(old["study_id"]) == 32
+
+    def test_bad_files_are_listed_and_never_stop_the_run(self, source: Source, tmp_path: Path) -> None:
+        good = encoded(chest(seed=1))
+        source.add("good.png", good, label="Normal")
+        source.add("empty.png", b"", label="Normal")
+        source.add("cut.png", encoded(chest(seed=2))[:3000], label="Normal")
+        source.add("page.dcm", b"<html></html>", label="Normal")
+        source.add("hand.dcm", dicom(chest(seed=3), BodyPartExamined="HAND"), label="Normal")
+        source.add("fracture.png", encoded(chest(seed=4)), label="Fracture")
+        source.add("side.png", encoded(chest(seed=5)), label="Normal", view="LATERAL")
+        source.rows.append({"path": "absent.png", "label": "Normal"})
+        report = source.ingest(tmp_path / "studies")
+        expected = {
+            "empty.png": "empty_file",
+            "cut.png": "corrupt",
+            "page.dcm": "not_an_image",
+            "hand.dcm": "wrong_body_part",
+            "fracture.png": "unknown_label",
+            "side.png": "wrong_view",
+            "absent.png": "unreadable",
+        }
+        rejected = table(tmp_path / "studies" / "rejected.csv")
+        assert {row["name"]: row["code"] for row in rejected} == expected
+        assert all(row["reason"] for row in rejected)
+        assert (report.kept, sum(report.rejected.values())) == (1, 7)
+
+    def test_masks_are_resized_without_new_values(self, source: Source, tmp_path: Path) -> None:
+        mask = np.zeros((300, 260), np.uint8)
+        mask[60:150, 40:130] = 1
+        (source.folder / "mask.png").write_bytes(encoded(mask))
+        (source.folder / "none.png").write_bytes(encoded(np.zeros_like(mask)))
+        (source.folder / "bad.png").write_bytes(b"no picture")
+        for number, name in enumerate(("mask.png", "none.png", "bad.png")):
+            source.add(f"{number}.png", encoded(chest(300, 260, seed=number)), label="TB", mask=name)
+        report = source.ingest(tmp_path / "studies")
+        assert (report.kept, report.masked) == (3, 1)
+        (path,) = (tmp_path / "studies" / "masks").iterdir()
+        stored = np.asarray(Image.open(path))
+        film = np.asarray(Image.open(tmp_path / "studies" / "images" / path.name))
+        assert stored.shape == film.shape
+        assert set(np.unique(stored)) == {0, 255}
+        rows, columns = np.nonzero(stored)
+        scale = stored.shape[0] / 300
+        np.testing.assert_allclose([rows.min(), rows.max() + 1], np.array([60, 150]) * scale, atol=1)
+        np.testing.assert_allclose([columns.min(), columns.max() + 1], np.array([40, 130]) * scale, atol=1)
+
+    def test_nothing_of_a_header_is_in_any_file(self, source: Source, tmp_path: Path) -> None:
+        source.add("a.dcm", dicom(chest(seed=1), PatientComments=PATIENT), label="Normal")
+        source.add("b.dcm", dicom(chest(seed=2), Modality="CT"), label="Normal")
+        source.ingest(tmp_path / "studies")
+        whole = b"".join(path.read_bytes() for path in (tmp_path / "studies").rglob("*") if path.is_file())
+        assert not [value for value in SECRETS.values() if value.encode() in whole]
+        assert not [path for path in tmp_path.iterdir() if "partial" in path.name], "the key and all work are gone"
+
+    def test_file_names_are_in_the_two_lists_only(self, source: Source, tmp_path: Path) -> None:
+        source.add("DOE_JANE.png", encoded(chest(seed=1)), label="Normal")
+        source.add("DOE_JANE_2.png", encoded(chest(seed=1)), label="Normal")
+        source.add("DOE_JOHN.png", b"", label="Normal")
+        source.ingest(tmp_path / "studies")
+        telling = {
+            path.name for path in (tmp_path / "studies").rglob("*") if path.is_file() and b"DOE" in path.read_bytes()
+        }
+        assert telling == {"rejected.csv", "duplicates.csv"}
+
+    def test_pseudonyms_need_the_same_key_to_be_the_same(self, source: Source, tmp_path: Path) -> None:
+        source.add("a.dcm", dicom(chest(seed=1)), label="Normal")
+        told = []
+        for number, key in enumerate((b"one", b"one", None)):
+            source.ingest(tmp_path / f"studies{number}", pseudonym_key=key)
+            told.append(StudyIndex.read(tmp_path / f"studies{number}").films.loc[0, "patient_id"])
+        assert told[0] == told[1]
+        assert told[2] not in (None, told[0])
+
+    def test_no_usable_film_is_an_error_that_says_why(self, source: Source, tmp_path: Path) -> None:
+        source.add("a.png", b"nothing", label="Normal")
+        with pytest.raises(SourceError, match=r"1 not_an_image.*a\.png: the file must be DICOM, PNG or JPEG"):
+            source.ingest(tmp_path / "studies")
+        assert not (tmp_path / "studies").exists()
+
+
+class TestDuplicates:
+    def duplicates(self, folder: Path) -> dict[str, tuple[str, str]]:
+        return {row["dropped"]: (row["kept"], row["kind"]) for row in table(folder / "duplicates.csv")}
+
+    def test_same_file_and_same_pixels(self, source: Source, tmp_path: Path) -> None:
+        film = chest(seed=1)
+        source.add("first.png", encoded(film), label=None)
+        source.add("again.png", encoded(film), label="Normal")
+        source.add("dicom.dcm", dicom(film), label="Normal")
+        source.add("other.png", encoded(chest(seed=2)), label="TB")
+        report = source.ingest(tmp_path / "studies")
+        assert self.duplicates(tmp_path / "studies") == {
+            "again.png": ("first.png", "exact"),
+            "dicom.dcm": ("first.png", "exact"),
+        }
+        assert (report.kept, report.exact_duplicates) == (2, 2)
+        labels = StudyIndex.read(tmp_path / "studies").films["label"]
+        assert set(labels) == {"Normal", "Tuberculosis"}, "the label of a copy holds for the one that stays"
+
+    def test_of_one_exposure_the_largest_stays(self, source: Source, tmp_path: Path) -> None:
+        film = Image.fromarray(chest(400, 360, seed=1))
+        source.add("small.jpg", encoded(np.asarray(film.resize((180, 200))), "JPEG"), label="Normal")
+        source.add("large.png", encoded(np.asarray(film)), label="Normal")
+        source.add("dark.png", encoded(np.asarray(film) // 2), label="Normal")
+        report = source.ingest(tmp_path / "studies")
+        assert self.duplicates(tmp_path / "studies") == {
+            "small.jpg": ("large.png", "near"),
+            "dark.png": ("large.png", "near"),
+        }
+        assert report.near_duplicates == 2
+
+    @pytest.mark.parametrize("copy", ["exact", "near"])
+    def test_one_exposure_with_two_findings_is_refused(self, source: Source, tmp_path: Path, copy: str) -> None:
+        film = chest(200, 180, seed=1)
+        source.add("a.png", encoded(film), label="Normal")
+        source.add("b.png", encoded(film if copy == "exact" else film // 2 + 9), label="Pneumonia")
+        source.add("c.png", encoded(chest(seed=2)), label="TB")
+        source.ingest(tmp_path / "studies")
+        rejected = table(tmp_path / "studies" / "rejected.csv")
+        assert {row["name"]: row["code"] for row in rejected} == dict.fromkeys(("a.png", "b.png"), "conflicting_label")
+        assert "b.png, which is labelled Pneumonia" in rejected[0]["reason"]
+        assert StudyIndex.read(tmp_path / "studies").films["label"].tolist() == ["Tuberculosis"]
+
+    def test_a_file_listed_twice_is_read_once(self, source: Source, tmp_path: Path) -> None:
+        source.add("a.png", encoded(chest(seed=1)), label="Normal")
+        source.rows.append(dict(source.rows[0]))
+        assert source.ingest(tmp_path / "studies").exact_duplicates == 1
+
+    def test_groups_join_patients_studies_and_copies(self, source: Source, tmp_path: Path) -> None:
+        who: list[dict[str, str]] = [
+            {"patient_id": "p1"},
+            {"patient_id": "p1", "study_id": "s"},
+            {"patient_id": "p2"},
+            {"patient_id": "p3"},
+            {"study_id": "s3"},
+            {"study_id": "s3"},
+            {},
+            {},
+        ]
+        for number, known in enumerate(who):
+            source.add(f"{number}.png", encoded(chest(200, 150 + number, seed=number)), label="Normal", **known)
+        source.add("copy.png", encoded(chest(200, 152, seed=2)), label="Normal", patient_id="p3")
+        report = source.ingest(tmp_path / "studies")
+        index = StudyIndex.read(tmp_path / "studies").films.sort_values("width")
+        groups = [sorted(part["width"] - 150) for _, part in index.groupby("group_id")]
+        assert sorted(groups) == [[0, 1], [2, 3], [4, 5], [6], [7]], "copy.png says that p2 and p3 are one person"
+        assert report.groups == 5
+        assert set(index["group_id"]) <= set(index["image_id"])
+
+
+class TestResuming:
+    def test_result_does_not_depend_on_the_number_of_workers(self, source: Source, tmp_path: Path) -> None:
+        fill(source, 20)
+        for workers in (1, 3):
+            source.ingest(tmp_path / f"studies{workers}", workers=workers, pseudonym_key=b"k")
+        assert contents(tmp_path / "studies1") == contents(tmp_path / "studies3")
+
+    def test_killed_at_any_point_and_run_again_gives_the_same(self, source: Source, tmp_path: Path) -> None:
+        fill(source, 26)
+        source.ingest(tmp_path / "whole", pseudonym_key=b"k")
+        out, partial = tmp_path / "killed", tmp_path / ".killed.partial"
+        points: list[Callable[[], bool]] = [
+            lambda: partial.is_dir(),
+            lambda: lines_in(partial) > random.Random(1).randrange(8),
+            lambda: lines_in(partial) > 16,
+            lambda: any((partial / "studies" / "images").glob("*")),
+        ]
+        for reached in points:
+            process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(source.folder), str(out)])
+            while not reached() and process.poll() is None:
+                time.sleep(0.002)
+            process.kill()
+            assert process.wait() == -signal.SIGKILL
+            assert not out.exists()
+        source.ingest(out, workers=2, pseudonym_key=b"k")
+        assert contents(out) == contents(tmp_path / "whole")
+        assert not partial.exists()
+
+    def test_films_read_before_a_kill_are_not_read_again(self, source: Source, tmp_path: Path) -> None:
+        fill(source, 12)
+        whole = source.ingest(tmp_path / "whole", pseudonym_key=b"k")
+        partial = tmp_path / ".again.partial"
+        with pytest.raises(InterruptedError):
+            _ingest_and_stop(source, tmp_path / "again")
+        lines = (partial / "films.jsonl").read_bytes().splitlines(keepends=True)
+        assert len(lines) == len(source.rows)
+        (partial / "films.jsonl").write_bytes(b"".join(lines[:-2]) + lines[-2][:30])
+        before = {path.name: path.stat().st_mtime_ns for path in (partial / "images").iterdir()}
+        last = [msgspec.json.decode(line)["film"].get("image_id") for line in lines[-2:]]
+        out = tmp_path / "again"
+        report = source.ingest(out, pseudonym_key=b"k")
+        after = {path.name: path.stat().st_mtime_ns for path in (out / "images").iterdir()}
+        changed = {name for name in after if after[name] != before.get(name)}
+        assert changed <= {f"{image_id}.png" for image_id in last}
+        assert report.kept == whole.kept
+        assert contents(out) == contents(tmp_path / "whole")
+
+    def test_another_recipe_does_not_go_on_from_it(self, source: Source, tmp_path: Path) -> None:
+        source.add("a.png", encoded(chest(300, 260, seed=1)), label="Normal")
+        with pytest.raises(InterruptedError):
+            _ingest_and_stop(source, tmp_path / "studies")
+        other = Recipe(preprocessing=Preprocessing(size=64, stored_side=128))
+        ingest(data=str(source.folder), out=tmp_path / "studies", recipe=other, workers=1)
+        (path,) = (tmp_path / "studies" / "images").iterdir()
+        assert min(np.asarray(Image.open(path)).shape) == 128
+
+    def test_a_changed_file_is_read_again(self, source: Source, tmp_path: Path) -> None:
+        source.add("a.png", encoded(chest(seed=1)), label="Normal")
+        with pytest.raises(InterruptedError):
+            _ingest_and_stop(source, tmp_path / "studies")
+        data = encoded(chest(seed=2))
+        (source.folder / "a.png").write_bytes(data)
+        source.ingest(tmp_path / "studies")
+        assert StudyIndex.read(tmp_path / "studies").films.loc[0, "sha256"] == hashlib.sha256(data).hexdigest()
+
+    def test_two_ingestions_to_one_folder_are_refused(self, source: Source, tmp_path: Path) -> None:
+        source.add("a.png", encoded(chest(seed=1)), label="Normal")
+        with (
+            open_journal(tmp_path / ".studies.partial", signature="x"),
+            pytest.raises(ContractError, match="another one"),
+        ):
+            source.ingest(tmp_path / "studies")
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from cxr.contracts.recipe import Preprocessing, Recipe
+from cxr.steps.ingest import ingest
+recipe = Recipe(preprocessing=Preprocessing(size=64, stored_side=96))
+ingest(data=sys.argv[1], out=Path(sys.argv[2]), recipe=recipe, workers=2, pseudonym_key=b"k")
+"""
+
+
+def _ingest_and_stop(source: Source, out: Path) -> None:
+    """Ingest and stop after reading, before the studies are in place."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cxr.steps.ingest.replace_folder", _interrupt)
+        source.ingest(out, pseudonym_key=b"k")
+
+
+def _interrupt(draft: Path, target: Path) -> None:
+    raise InterruptedError
+
+
+class TestWorkers:
+    def test_a_film_that_ends_its_process_is_refused_alone(self, tmp_path: Path) -> None:
+        store = Store(
+            images=tmp_path / "images", masks=tmp_path / "masks", preprocessing=RECIPE.preprocessing, key=b"k"
+        )
+        for name in ("images", "masks"):
+            (tmp_path / name).mkdir()
+        jobs = []
+        for number in range(20):
+            path = tmp_path / f"{number}.png"
+            path.write_bytes(encoded(chest(seed=number)))
+            deadly = number in (3, 12)
+            jobs.append(Job(identity=str(number), path=DeadlyPath(path) if deadly else path, mask=None))
+        outcomes = {outcome.identity: outcome.film for outcome in process_all(jobs, store, workers=2)}
+        assert set(outcomes) == {str(number) for number in range(20)}
+        refused = {name: film.code for name, film in outcomes.items() if isinstance(film, Refusal)}
+        assert refused == {"3": "unreadable", "12": "unreadable"}
+        assert sum(isinstance(film, StoredFilm) for film in outcomes.values()) == 18
+
+    def test_workers_end_with_a_killed_parent(self, source: Source, tmp_path: Path) -> None:
+        fill(source, 60)
+        pd.DataFrame(source.rows).to_csv(source.folder / "index.csv", index=False)
+        process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(source.folder), str(tmp_path / "out")])
+        deadline = time.monotonic() + 30
+        while not lines_in(tmp_path / ".out.partial") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        children = _children(process.pid)
+        assert children
+        process.kill()
+        process.wait()
+        while any(map(_alive, children)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not [child for child in children if _alive(child)]
+
+    def test_torch_is_not_imported(self, source: Source, tmp_path: Path) -> None:
+        source.add("a.dcm", dicom(chest(seed=1)), label="Normal")
+        pd.DataFrame(source.rows).to_csv(source.folder / "index.csv", index=False)
+        check = "assert not {'torch', 'mlflow', 'sklearn'} & set(sys.modules)"
+        subprocess.run([sys.executable, "-c", SCRIPT + check, str(source.folder), str(tmp_path / "out")], check=True)
+
+
+class DeadlyPath(type(Path())):  # type: ignore[misc]
+    """A file whose reading ends the process, as a crash in a native decoder does."""
+
+    def open(self, *args: Any, **options: Any) -> Any:
+        os._exit(139)
+
+
+def _children(parent: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+def _alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.real
+def test_real_dicom_files_get_the_right_verdicts(real_data: Path, tmp_path: Path) -> None:
+    report = ingest(data=str(real_data / "dicom"), out=tmp_path / "studies", recipe=RECIPE)
+    rejected = {row["name"]: row["code"] for row in table(tmp_path / "studies" / "rejected.csv")}
+    assert rejected == {
+        "header_traps/test5.dcm": "wrong_modality",
+        "header_traps/test6.dcm": "wrong_view",
+        "no_pixels/0_ORIGINAL_no_pixels.dcm": "no_pixels",
+        "not_chest/CT_small.dcm": "wrong_modality",
+        "not_chest/NM_Kakadu44_SOTmarkerincons.dcm": "wrong_body_part",
+        "not_dicom/test1.dcm": "not_an_image",
+    }
+    (duplicate,) = table(tmp_path / "studies" / "duplicates.csv")
+    assert duplicate["dropped"] == "header_traps/Fake_MONOHR1.dcm"
+    assert report.kept == 5
