@@ -10,6 +10,7 @@ READY := $(VENV)/.ready
 DATA ?= phantom:700
 PROFILE ?= demo
 RUN ?= runs/last
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 ARGS ?=
 
 export PYTHONUNBUFFERED := 1
@@ -30,8 +31,8 @@ $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer must be on the PATH; install it (apt-get install python3)"; exit 1; }
 	@test -x $(BIN)/pip || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); } || { \
 	  echo "installing python3-venv, which this system's Python lacks"; rm -rf $(VENV); \
-	  $$( [ "$$(id -u)" = 0 ] || echo sudo ) apt-get install -y -qq python3-venv \
-	  || { apt-get update -qq && apt-get install -y -qq python3-venv; } && $(PYTHON) -m venv $(VENV); }
+	  { $(SUDO) apt-get install -y -qq python3-venv \
+	    || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv; }; } && $(PYTHON) -m venv $(VENV); }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
@@ -93,6 +94,12 @@ mlflow-ui: $(READY) ## Browse runs and registered models at http://127.0.0.1:500
 .PHONY: test
 test: $(READY) ## The tests (under 15 minutes on two cores)
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+
+.PHONY: test-s3
+test-s3: $(READY) ## The object-store tests against a private Ceph gateway (installs Debian's packages)
+	$(SUDO) apt-get update -qq
+	$(SUDO) apt-get install -y -qq --no-install-recommends ceph-mon ceph-osd radosgw
+	$(BIN)/pytest tests/adapters/test_object_store.py tests/steps/test_sources_s3.py $(ARGS)
 
 .PHONY: test-e2e
 test-e2e: $(READY) ## The slow tests: the whole pipeline, kills and resumes

@@ -29,7 +29,7 @@ def evaluate(
     """
     from pathlib import Path
 
-    from cxr.reporting.kubeflow import roc_points
+    from cxr.reporting.kubeflow import defined, roc_points
     from cxr.steps.evaluate import evaluate
 
     report = evaluate(
@@ -38,7 +38,6 @@ def evaluate(
         checkpoint=Path(checkpoint.path),
         out=Path(evaluation.path),
     )
-    for name, estimate in report.overall.items():
-        metrics.log_metric(name, estimate.value)
-    classification.log_confusion_matrix(list(report.findings), [list(row) for row in report.confusion])
+    metrics.metadata.update(defined(report.overall))
+    classification.log_confusion_matrix(list(report.findings), list(report.confusion))
     triage.log_roc_curve(*roc_points(Path(evaluation.path), finding="Tuberculosis"))

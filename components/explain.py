@@ -27,6 +27,7 @@ def explain(
     """
     from pathlib import Path
 
+    from cxr.reporting.kubeflow import defined
     from cxr.steps.explain import explain
 
     report = explain(
@@ -36,5 +37,5 @@ def explain(
         evaluation=Path(evaluation.path),
         out=Path(explanation.path),
     )
-    metrics.log_metric("pointing_game", report.pointing_game.value)
-    metrics.log_metric("energy_inside", report.energy_inside.value)
+    shown = {"pointing_game": report.pointing_game, "energy_inside": report.energy_inside}
+    metrics.metadata.update(defined(shown))

@@ -27,6 +27,7 @@ def robustness(
     """
     from pathlib import Path
 
+    from cxr.reporting.kubeflow import defined
     from cxr.steps import robustness as step
 
     report = step.robustness(
@@ -37,5 +38,4 @@ def robustness(
         out=Path(robustness.path),
     )
     for preset, estimates in report.presets.items():
-        for name, estimate in estimates.items():
-            metrics.log_metric(f"{preset}_{name}", estimate.value)
+        metrics.metadata.update(defined(estimates, prefix=f"{preset}_"))

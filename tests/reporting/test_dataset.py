@@ -89,7 +89,7 @@ def test_counts_are_those_of_the_report(rendered: tuple[str, Page]) -> None:
     assert ingestion["Rejected"] == "13"
     assert ingestion["Films kept"] == str(COUNT)
     assert page.tables["rejected"].rows == [["corrupt", "9"], ["wrong view", "4"]]
-    assert "5 films were left out because a kept one has the same pixels, 2 because" in page.text
+    assert "has the same pixels: 5; because a kept one shows the same exposure: 2." in page.text
 
 
 def test_films_are_counted_by_source_view_age_and_class(films: pd.DataFrame) -> None:

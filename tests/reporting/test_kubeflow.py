@@ -8,7 +8,8 @@ import pytest
 from sklearn.metrics import auc, roc_auc_score
 
 from cxr.contracts.evaluated import write_predictions
-from cxr.reporting.kubeflow import POINTS, roc_points
+from cxr.contracts.metrics import Estimate
+from cxr.reporting.kubeflow import POINTS, defined, roc_points
 
 FINDINGS = ("Normal", "Tuberculosis")
 
@@ -49,3 +50,8 @@ def test_the_curve_is_that_of_the_labelled_test_films(tmp_path: Path, films: int
 def test_without_both_kinds_of_films_there_is_no_curve(tmp_path: Path, labels: list[str | None]) -> None:
     write(tmp_path, films=30, labels=labels)
     assert roc_points(tmp_path, finding="Tuberculosis") == ([], [], [])
+
+
+def test_undefined_estimates_are_left_out() -> None:
+    estimates = {"a": Estimate(value=0.5, low=0.4, high=0.6), "b": Estimate(value=None, reason="no film")}
+    assert defined(estimates, prefix="clinical_") == {"clinical_a": 0.5}

@@ -33,12 +33,17 @@ def run(noise_studies, tmp_path_factory):
     return folder, model, report
 
 
+def size_of(path):
+    with Image.open(path) as picture:
+        return picture.size
+
+
 def test_the_folder_is_whole(run):
     folder, model, report = run
     evaluation = folder / "evaluation"
     assert read_json(evaluation / "metrics.json", MetricsReport) == report
     assert (report.split, report.films, report.model) == ("test", 12, model.digest)
-    figures = {path.name: Image.open(path).size for path in (evaluation / "figures").iterdir()}
+    figures = {path.name: size_of(path) for path in (evaluation / "figures").iterdir()}
     assert set(figures) == {
         *("confusion.png", "roc.png", "precision_recall.png", "reliability.png", "subgroups.png"),
     }
@@ -85,7 +90,7 @@ def test_calibration_never_sees_a_test_film(run, noise_studies, tmp_path):
     index = StudyIndex.read(noise_studies)
     films = index.films.copy()
     test = films["split"] == "test"
-    films.loc[test, "label"] = films.loc[test, "label"].map(dict(zip(FINDINGS, FINDINGS[1:] + FINDINGS[:1])))
+    films.loc[test, "label"] = films.loc[test, "label"].map(dict(zip(FINDINGS, FINDINGS[::-1], strict=True)))
     StudyIndex(films).write(tmp_path / "split")
     other = evaluate(
         studies=noise_studies, split=tmp_path / "split", checkpoint=folder / "checkpoint", out=tmp_path / "evaluation"
@@ -94,7 +99,7 @@ def test_calibration_never_sees_a_test_film(run, noise_studies, tmp_path):
         read_json(where / "evaluation" / "calibration.json", Calibration) for where in (tmp_path, folder)
     )
     assert found == expected
-    assert other.confusion != report.confusion
+    assert other.per_class["Normal"]["auroc"].value != report.per_class["Normal"]["auroc"].value
 
 
 def test_unlabelled_films_are_predicted_and_not_measured(run, noise_studies, tmp_path):
@@ -138,7 +143,7 @@ def test_a_bundle_reads_a_folder_of_pictures_without_one_finding(run, tmp_path):
     for finding in ("Normal", "Tuberculosis"):
         (tmp_path / "films" / finding).mkdir(parents=True)
         for number in range(6):
-            grey = np.outer(np.hanning(96), np.hanning(96)) * 120 + rng.integers(0, 120, (96, 96))
+            grey = np.outer(np.hanning(140), np.hanning(140)) * 120 + rng.integers(0, 120, (140, 140))
             Image.fromarray(grey.astype(np.uint8)).save(tmp_path / "films" / finding / f"{number}.png")
     report = evaluate_bundle(bundle=folder / "bundle", data=str(tmp_path / "films"), out=tmp_path / "out")
     assert report.films == 12

@@ -11,6 +11,7 @@ from support.checkpoints import SMALL, write_random_checkpoint
 
 from cxr.contracts.files import read_json
 from cxr.contracts.metrics import RobustnessReport
+from cxr.contracts.recipe import EvaluationRecipe
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import Split
 from cxr.errors import ContractError
@@ -56,7 +57,8 @@ def test_the_table_names_the_physical_amounts(run):
 def test_the_figures_are_there(run):
     folder, _, _ = run
     for name in ("robustness.png", "corruptions.png"):
-        assert min(Image.open(folder / "robustness" / "figures" / name).size) > 400
+        with Image.open(folder / "robustness" / "figures" / name) as picture:
+            assert min(picture.size) > 400
 
 
 def test_it_gives_the_same_report_again(run, noise_studies, tmp_path):
@@ -82,6 +84,17 @@ def test_an_evaluation_of_another_checkpoint_is_refused(run, noise_studies, tmp_
             evaluation=folder / "evaluation",
             out=tmp_path / "out",
         )
+
+
+def test_no_severity_leaves_the_clean_films_alone(noise_studies, tmp_path):
+    recipe = msgspec.structs.replace(SMALL, evaluation=EvaluationRecipe(resamples=100, severities=()))
+    write_random_checkpoint(tmp_path / "checkpoint", recipe)
+    steps = {"studies": noise_studies, "split": noise_studies, "checkpoint": tmp_path / "checkpoint"}
+    evaluate(**steps, out=tmp_path / "evaluation")
+    report = robustness(**steps, evaluation=tmp_path / "evaluation", out=tmp_path / "robustness")
+    assert report.results == ()
+    assert report.clean_accuracy.value is not None
+    assert "severities" in report.presets["clinical"]["accuracy_drop"].reason
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cxr.contracts.source import SourceFilm
@@ -69,6 +69,8 @@ class TestAddress:
         with pytest.raises(SourceError, match=message):
             parse_address(text)
 
+    @example("~0")
+    @example("films:" + "n" * 300)
     @given(st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",))))
     def test_any_text_is_an_address_or_a_source_error(self, text: str) -> None:
         with contextlib.suppress(SourceError):
@@ -200,7 +202,15 @@ class TestFile:
         monkeypatch.setenv("HOME", str(tmp_path))
         assert open_source("~/a.dcm", scratch=tmp_path, seed=1)[0].path == tmp_path / "a.dcm"
 
-    @pytest.mark.parametrize(("name", "message"), [("films.zip", "unpacked"), ("none.png", "no such path exists")])
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("films.zip", "unpacked"),
+            ("none.png", "no such path can be read .No such file"),
+            ("films.zip/a.png", "Not a directory"),
+            ("n" * 300, "File name too long"),
+        ],
+    )
     def test_says_what_to_do(self, tmp_path: Path, name: str, message: str) -> None:
         write(tmp_path, "films.zip")
         with pytest.raises(SourceError, match=message):

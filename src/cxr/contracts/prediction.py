@@ -8,7 +8,7 @@ Referral = Literal["low_confidence", "out_of_distribution"]
 
 
 class ActivationPeak(Contract, frozen=True, kw_only=True):
-    """Where the evidence for a finding is strongest, in pixels of the original picture (turned as its EXIF says) from the top left."""
+    """Where the evidence for a finding is strongest: pixels of the original picture, turned as its EXIF says."""
 
     finding: str
     x: float

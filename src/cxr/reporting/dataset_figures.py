@@ -16,7 +16,7 @@ from cxr.reporting.palette import GRID, INK
 _BLUE = "#1f6f9f"
 _MOST_SOURCES = 8
 _REST = "other sources"
-_BINS = 48
+_BINS = 41
 
 
 @dataclass(frozen=True, kw_only=True)

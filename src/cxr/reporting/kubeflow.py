@@ -1,10 +1,12 @@
-"""What Kubeflow's own pages draw of an evaluation."""
+"""What Kubeflow's own pages show of an evaluation."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from cxr.contracts.evaluated import read_predictions
+from cxr.contracts.metrics import Estimate
 from cxr.domain import Split
 from cxr.evaluation.discrimination import roc_curve
 
@@ -26,3 +28,8 @@ def roc_points(evaluation: Path, *, finding: str) -> tuple[list[float], list[flo
     kept = np.unique(np.linspace(0, curve.shape[1] - 1, POINTS).round().astype(int))
     false_positives, sensitivity, threshold = curve[:, kept].tolist()
     return false_positives, sensitivity, threshold
+
+
+def defined(estimates: Mapping[str, Estimate], *, prefix: str = "") -> dict[str, float]:
+    """Values of the estimates that are defined: Kubeflow's metadata cannot hold a null."""
+    return {f"{prefix}{name}": found.value for name, found in estimates.items() if found.value is not None}

@@ -27,7 +27,7 @@ def draw_robustness(report: RobustnessReport, *, clinical: Sequence[tuple[str, i
     well-run department meets.
 
     Args:
-        report: the grid.
+        report: a grid of at least one cell.
         clinical: corruptions and severities to frame.
     """
     names = list(dict.fromkeys(result.corruption for result in report.results))

@@ -16,6 +16,7 @@ from cxr.contracts.ingest import IngestReport
 from cxr.contracts.recipe import Recipe
 from cxr.contracts.source import SourceFilm
 from cxr.contracts.studies import IMAGES_FOLDER, MASKS_FOLDER
+from cxr.errors import SourceError
 from cxr.progress import progress
 from cxr.steps.ingestion.cohort import gather
 from cxr.steps.ingestion.film import Job, Store, identity
@@ -68,9 +69,13 @@ def ingest(
         identities = [identity(film.path, film.mask) for film in films]
         _read(films, identities, journal, store, workers=workers or os.cpu_count() or 1)
         cohort = gather(films, [journal[name] for name in identities], journal.thumbnails())
-        report = write_studies(partial / "studies", cohort, store=partial, started=started)
+        try:
+            report = write_studies(partial / "studies", cohort, store=partial, started=started)
+        except SourceError:
+            shutil.rmtree(partial)
+            raise
         replace_folder(partial / "studies", out)
-    shutil.rmtree(partial)
+        shutil.rmtree(partial)
     logger.info("%d of %d files kept, %.0f s", report.kept, report.read, report.seconds)
     return report
 

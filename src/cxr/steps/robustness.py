@@ -161,5 +161,6 @@ def _write(out: Path, report: RobustnessReport, films: FilmArray, *, seeds: Sequ
         write_json(folder / ROBUSTNESS_FILE, report)
         tidy_robustness(report, amounts=amounts).to_csv(folder / ROBUSTNESS_TABLE, index=False)
         (folder / "figures").mkdir()
-        draw_robustness(report, clinical=PRESETS["clinical"]).savefig(folder / "figures" / "robustness.png")
+        if report.results:
+            draw_robustness(report, clinical=PRESETS["clinical"]).savefig(folder / "figures" / "robustness.png")
         draw_corruptions(films.films[0], seed=seeds[0]).savefig(folder / "figures" / "corruptions.png")

@@ -3,7 +3,7 @@
 import itertools
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -11,20 +11,22 @@ from multiprocessing import get_context, parent_process
 
 from cxr.steps.ingestion.film import Job, Outcome, Refusal, Store, process
 
-_CHUNK = 8
+_LARGEST_CHUNK = 8
 _CHUNKS_PER_WORKER = 3
 
 Chunk = list[Job]
 UnderWay = dict[Future[list[Outcome]], Chunk]
 
 
-def process_all(jobs: Iterable[Job], store: Store, *, workers: int) -> Iterator[Outcome]:
+def process_all(jobs: Sequence[Job], store: Store, *, workers: int) -> Iterator[Outcome]:
     """Process all jobs on `workers` processes; yields outcomes as they are ready, in any order.
 
     Films are read by processes only, never here: native decoders can be brought down by damaged bytes. When one is,
     the films that were under way are tried again one by one, and the one that does it again is refused.
     """
-    chunks = _chunked(jobs)
+    size = max(1, min(_LARGEST_CHUNK, len(jobs) // (workers * _CHUNKS_PER_WORKER)))
+    chunks = (list(jobs[start : start + size]) for start in range(0, len(jobs), size))
+    workers = max(1, min(workers, len(jobs)))
     while True:
         under_way: UnderWay = {}
         try:
@@ -93,9 +95,3 @@ def _end_with_parent() -> None:
 def _watch(parent: object) -> None:
     parent.join()  # type: ignore[attr-defined]
     os._exit(1)
-
-
-def _chunked(jobs: Iterable[Job]) -> Iterator[Chunk]:
-    remaining = iter(jobs)
-    while chunk := list(itertools.islice(remaining, _CHUNK)):
-        yield chunk

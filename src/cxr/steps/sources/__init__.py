@@ -12,6 +12,7 @@
 
 import logging
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,13 +75,16 @@ def _draw(phantoms: Phantoms, *, scratch: Path, seed: int) -> Path:
 
 
 def _read_path(path: Path, data: str) -> list[SourceFilm]:
-    if path.is_dir():
-        return read_folder(path)
-    if not path.is_file():
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except (OSError, ValueError) as error:
         raise SourceError(
             f"data must be a folder, an index (.csv, .tsv, .parquet), a film, phantom[:N], kaggle:OWNER/DATASET or "
-            f"s3://BUCKET/PREFIX; {data!r} is none of them and no such path exists"
-        )
+            f"s3://BUCKET/PREFIX; {data!r} is none of them and no such path can be read "
+            f"({getattr(error, 'strerror', None) or error})"
+        ) from error
+    if is_folder:
+        return read_folder(path)
     if path.suffix.lower() in INDEX_SUFFIXES:
         return read_index(path)
     if path.suffix.lower() in _ARCHIVES:

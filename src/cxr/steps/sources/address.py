@@ -69,8 +69,8 @@ def parse_address(data: str) -> Address:
         return _dataset(rest, text)
     if scheme == "s3" and colon:
         return _bucket(rest, text)
-    path = Path(text).expanduser()
-    if colon and not path.exists():
+    path = _expanded(Path(text))
+    if colon and not _exists(path):
         _refuse_scheme(scheme, text)
     return path
 
@@ -114,6 +114,22 @@ def _bucket(rest: str, text: str) -> Bucket:
     if not rest.startswith("//") or not bucket:
         raise SourceError(f"objects must be named as s3://BUCKET/PREFIX, are as {text!r}")
     return Bucket(bucket=bucket, prefix=prefix.strip("/"))
+
+
+def _expanded(path: Path) -> Path:
+    """The path with `~` replaced, where there is such a home."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
+def _exists(path: Path) -> bool:
+    try:
+        path.stat()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _refuse_scheme(scheme: str, text: str) -> None:
