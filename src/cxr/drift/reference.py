@@ -121,9 +121,9 @@ def read_reference(folder: Path) -> tuple[Reference, DriftReference]:
     manifest = read_json(folder / REFERENCE_FILE, DriftReference)
     path = folder / ARRAYS_FILE
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise ContractError(f"{path} must hold plain arrays: {error}; run `cxr fit-drift` again") from error
     expected, found = _shapes(manifest), {name: array.shape for name, array in arrays.items()}
     if found != expected or any(array.dtype != np.float32 for array in arrays.values()):

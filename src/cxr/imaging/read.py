@@ -23,8 +23,9 @@ MAX_BYTES = 128 * 2**20
 MAX_PIXELS = 50_000_000
 """Largest picture decoded, unless the caller says otherwise; the same film has 15 million."""
 
-MIN_SIDE = 128
-"""Shortest side of a usable film, pixels: 3 mm of the patient each, the size of the smallest opacities to be seen."""
+MIN_SIDE = 64
+"""Shortest side of a usable film, pixels, unless the caller asks for more: the least that `Preprocessing.stored_side`
+may keep. At 6 mm of the patient per pixel little of a lung's texture is left."""
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _DICOM_WITHOUT_PREAMBLE = (b"\x02\x00\x00\x00", b"\x08\x00")

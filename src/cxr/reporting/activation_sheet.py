@@ -43,7 +43,7 @@ def draw_activation_sheet(rows: Sequence[Sequence[SheetFilm]]) -> Figure:
             _draw(axes, film)
     figure.supxlabel(
         "Left the film, right the evidence for the decision, scaled to its own maximum; the brightest yellow is the "
-        "most. Light blue: outline of a known lesion.",
+        "most. Light blue: outline of the lesion, where it is known.",
         fontsize=8,
     )
     return figure
