@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-DATA ?= phantom:700
+DATA ?= phantom:800
 PROFILE ?= demo
 RUN ?= runs/last
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)

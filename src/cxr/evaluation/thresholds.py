@@ -18,7 +18,7 @@ from cxr.evaluation.calibration import fit_temperature
 from cxr.evaluation.discrimination import Ranking
 from cxr.evaluation.scored import ScoredFilms
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Rule = tuple[Literal["youden", "sensitivity_at_least", "specificity_at_least"], float | None]
 
@@ -70,7 +70,7 @@ def fit_operating_points(films: ScoredFilms, recipe: EvaluationRecipe) -> tuple[
     for number, finding in enumerate(films.findings):
         positive = films.labels == number
         if positive.all() or not positive.any():
-            log.warning("no operating point for %s: validation needs films with and without it", finding)
+            logger.warning("no operating point for %s: validation needs films with and without it", finding)
             continue
         points += _points_of(finding, Ranking.of(films.probabilities[:, number], positive), dict.fromkeys(rules))
     return tuple(points)

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from cxr.contracts.evaluated import predictions_frame, write_predictions
 from cxr.contracts.files import new_folder, write_json
 from cxr.contracts.metrics import CALIBRATION_FILE, METRICS_FILE, METRICS_TABLE, Calibration, MetricsReport
-from cxr.contracts.recipe import EvaluationRecipe, Preprocessing, Recipe
+from cxr.contracts.recipe import Preprocessing, Recipe
 from cxr.contracts.studies import INDEX_FILE, StudyIndex
 from cxr.domain import Split
 from cxr.errors import ContractError
@@ -22,8 +23,9 @@ from cxr.evaluation.calibration import softmax
 from cxr.evaluation.scored import ScoredFilms
 from cxr.evaluation.thresholds import fit_calibration
 from cxr.modeling.dataset import load_films
+from cxr.reporting.tidy import tidy_metrics
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,12 @@ class _Part:
     @property
     def groups(self) -> Sequence[str]:
         return [str(group) for group in self.index.films["group_id"]]
+
+    def predictions(self, calibration: Calibration, findings: tuple[str, ...]) -> pd.DataFrame:
+        probabilities = softmax(self.logits, temperature=calibration.temperature)
+        return predictions_frame(
+            self.index.films, split=self.split, logits=self.logits, probabilities=probabilities, findings=findings
+        )
 
     def scored(self, calibration: Calibration, findings: tuple[str, ...]) -> ScoredFilms:
         return ScoredFilms.from_logits(
@@ -75,25 +83,14 @@ def evaluate(*, studies: Path, split: Path, checkpoint: Path, out: Path) -> Metr
         films = load_films(studies, index.part(name), model.recipe.preprocessing)
         logits = infer(model.network, films.films, device=choose_device(None)).logits
         parts.append(_Part(name, films.index, films.labels, logits))
-    validation, test = parts
-    known = validation.labelled()
+    known = parts[0].labelled()
     calibration = fit_calibration(
         known.logits, known.labels, known.groups, findings=model.findings, recipe=model.recipe.evaluation
     )
-    log.info("calibrated on %d validation films: temperature %.3f", len(known.labels), calibration.temperature)
-    measured = test.labelled()
-    scored = measured.scored(calibration, model.findings)
-    report = assess(
-        scored,
-        measured.index.films,
-        calibration=calibration,
-        recipe=model.recipe.evaluation,
-        seed=model.recipe.seed,
-        index=index.digest,
-        model=model.digest,
+    logger.info("calibrated", extra={"films": len(known.labels), "temperature": calibration.temperature})
+    return _measure(
+        out, parts, calibration, findings=model.findings, recipe=model.recipe, index=index.digest, model=model.digest
     )
-    _write(out, parts, scored, report, calibration, recipe=model.recipe.evaluation, seed=model.recipe.seed)
-    return report
 
 
 def evaluate_bundle(*, bundle: Path, data: str, out: Path) -> MetricsReport:
@@ -112,24 +109,20 @@ def evaluate_bundle(*, bundle: Path, data: str, out: Path) -> MetricsReport:
     from cxr.modeling.session import BundleSession
 
     session = BundleSession(bundle)
-    manifest, recipe = session.manifest, Recipe()
+    manifest = session.manifest
     with _studies(data, manifest.preprocessing) as studies:
         index = StudyIndex.read(studies)
         films = load_films(studies, index, manifest.preprocessing)
     test = _Part(Split.TEST, films.index, films.labels, session.infer(films.films).logits)
-    measured = test.labelled()
-    scored = measured.scored(manifest.calibration, manifest.findings)
-    report = assess(
-        scored,
-        measured.index.films,
-        calibration=manifest.calibration,
-        recipe=recipe.evaluation,
-        seed=recipe.seed,
+    return _measure(
+        out,
+        [test],
+        manifest.calibration,
+        findings=manifest.findings,
+        recipe=Recipe(),
         index=index.digest,
         model=session.digest,
     )
-    _write(out, [test], scored, report, manifest.calibration, recipe=recipe.evaluation, seed=recipe.seed)
-    return report
 
 
 @contextmanager
@@ -145,36 +138,44 @@ def _studies(data: str, preprocessing: Preprocessing) -> Iterator[Path]:
         yield Path(folder) / "studies"
 
 
-def _write(
+def _measure(
     out: Path,
     parts: Sequence[_Part],
-    scored: ScoredFilms,
-    report: MetricsReport,
     calibration: Calibration,
     *,
-    recipe: EvaluationRecipe,
-    seed: int,
-) -> None:
-    import pandas as pd
-
-    from cxr.reporting.evaluation_figures import draw_evaluation
-    from cxr.reporting.tidy import tidy_metrics
-
-    frames = [
-        predictions_frame(
-            part.index.films,
-            split=part.split,
-            logits=part.logits,
-            probabilities=softmax(part.logits, temperature=calibration.temperature),
-            findings=report.findings,
-        )
-        for part in parts
-    ]
+    findings: tuple[str, ...],
+    recipe: Recipe,
+    index: str,
+    model: str,
+) -> MetricsReport:
+    """Measure the labelled films of the last part, and write the folder with the predictions of all of them."""
+    measured = parts[-1].labelled()
+    scored = measured.scored(calibration, findings)
+    report = assess(
+        scored,
+        measured.index.films,
+        calibration=calibration,
+        recipe=recipe.evaluation,
+        seed=recipe.seed,
+        index=index,
+        model=model,
+        split=measured.split,
+    )
     with new_folder(out) as folder:
         write_json(folder / METRICS_FILE, report)
         write_json(folder / CALIBRATION_FILE, calibration)
         tidy_metrics(report).to_csv(folder / METRICS_TABLE, index=False)
-        write_predictions(folder, pd.concat(frames), report.findings)
-        (folder / "figures").mkdir()
-        for name, figure in draw_evaluation(scored, report, calibration, recipe=recipe, seed=seed).items():
-            figure.savefig(folder / "figures" / f"{name}.png")
+        write_predictions(folder, pd.concat([part.predictions(calibration, findings) for part in parts]), findings)
+        _write_figures(folder / "figures", scored, report, calibration, recipe)
+    return report
+
+
+def _write_figures(
+    folder: Path, scored: ScoredFilms, report: MetricsReport, calibration: Calibration, recipe: Recipe
+) -> None:
+    from cxr.reporting.evaluation_figures import draw_evaluation  # matplotlib, at the end of a long step
+
+    folder.mkdir()
+    figures = draw_evaluation(scored, report, calibration, recipe=recipe.evaluation, seed=recipe.seed)
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png")

@@ -32,7 +32,7 @@ OVERLAYS_FOLDER = "overlays"
 WITNESSED_FILMS = 8
 """Films on which captum is asked as well."""
 
-_RIGHT, _WRONG = 2, 2
+_PER_FINDING = 4
 _Lesion = npt.NDArray[np.bool_]
 
 
@@ -186,10 +186,14 @@ def _draw(folder: Path, test: _TestFilms, lesions: dict[int, _Lesion], seed: int
 
 
 def _chosen(rows: pd.DataFrame, finding: str, seed: int) -> list[int]:
-    """Films of a finding for the sheet: right ones at random, then the wrong ones of most confidence."""
+    """Films of a finding for the sheet: right ones at random, then the wrong ones of most confidence.
+
+    Half of the places are for either kind; what one kind cannot fill is left to the other.
+    """
     of_finding = rows[rows["label"] == finding]
     right = of_finding[of_finding["decision"] == finding]
-    wrong = of_finding[of_finding["decision"] != finding].nlargest(_WRONG, "probability", keep="first")
-    wanted = min(len(right), _RIGHT + _WRONG - len(wrong))
+    wrong = of_finding[of_finding["decision"] != finding].sort_values("probability", ascending=False, kind="stable")
+    wrong = wrong.head(max(_PER_FINDING // 2, _PER_FINDING - len(right)))
+    wanted = min(len(right), _PER_FINDING - len(wrong))
     drawn = np.random.default_rng(seed).choice(len(right), wanted, replace=False)
     return [*right.index[np.sort(drawn)], *wrong.index]

@@ -1,7 +1,6 @@
 """Robustness: the test films again, corrupted in graded ways."""
 
 import hashlib
-import logging
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -34,8 +33,6 @@ from cxr.modeling.checkpoint import Checkpoint, read_checkpoint
 from cxr.modeling.dataset import FilmArray, load_films
 from cxr.modeling.inference import choose_device, infer
 from cxr.progress import progress
-
-log = logging.getLogger(__name__)
 
 _BATCH = 64
 

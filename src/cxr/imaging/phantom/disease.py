@@ -124,7 +124,7 @@ def random_disease(rng: np.random.Generator, finding: str) -> Disease:
     """
     if finding == "Normal":
         return HEALTHY
-    severity = rng.beta(1.8, 1.3)
+    severity = rng.beta(2.6, 1.1)
     seed = int(rng.integers(2**31))
     if finding == "Pneumonia":
         return Disease(lesions=_pneumonia(rng, severity), seed=seed)
