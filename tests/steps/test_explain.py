@@ -11,7 +11,7 @@ from cxr.errors import ContractError
 from cxr.explain.localisation import score_lesion
 from cxr.modeling.dataset import load_films
 from cxr.modeling.inference import infer
-from cxr.steps.explain import _chosen, explain
+from cxr.steps.explain import explain, sheet_rows
 
 
 @pytest.fixture(scope="module")
@@ -81,11 +81,11 @@ def test_the_sheet_prefers_confident_mistakes_and_draws_the_rest_at_random():
             "probability": [0.9] * 8 + [0.4, 0.8, 0.5, 0.7],
         }
     )
-    assert _chosen(rows, "Normal", 1)[2:] == [9, 11]
-    drawn = {tuple(_chosen(rows, "Normal", seed)[:2]) for seed in range(20)}
+    assert sheet_rows(rows, "Normal", 1)[2:] == [9, 11]
+    drawn = {tuple(sheet_rows(rows, "Normal", seed)[:2]) for seed in range(20)}
     assert len(drawn) > 5
-    assert _chosen(rows, "Normal", 1) == _chosen(rows, "Normal", 1)
-    assert _chosen(rows.head(8), "Normal", 1) == sorted(set(_chosen(rows.head(8), "Normal", 1)))
-    assert len(_chosen(rows.head(8), "Normal", 1)) == 4
-    assert _chosen(rows.tail(5).reset_index(drop=True), "Normal", 1) == [0, 2, 4, 3]
-    assert _chosen(rows, "Tuberculosis", 1) == []
+    assert sheet_rows(rows, "Normal", 1) == sheet_rows(rows, "Normal", 1)
+    assert sheet_rows(rows.head(8), "Normal", 1) == sorted(set(sheet_rows(rows.head(8), "Normal", 1)))
+    assert len(sheet_rows(rows.head(8), "Normal", 1)) == 4
+    assert sheet_rows(rows.tail(5).reset_index(drop=True), "Normal", 1) == [0, 2, 4, 3]
+    assert sheet_rows(rows, "Tuberculosis", 1) == []

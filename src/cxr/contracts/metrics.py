@@ -76,8 +76,8 @@ class MetricsReport(Contract, frozen=True, kw_only=True):
     """An evaluation of one model on one split of one index.
 
     Attributes:
-        overall: accuracy, macro_precision, macro_recall, macro_f1, macro_auroc, macro_auprc, ece, brier, log_loss. Macro
-            averages run over the findings that occur among the films; ece is over 15 bins of equal mass.
+        overall: accuracy, macro_precision, macro_recall, macro_f1, macro_auroc, macro_auprc, ece, brier, log_loss.
+            Macro averages run over the findings that occur among the films; ece is over 15 bins of equal mass.
         per_class: finding to precision, recall, f1, auroc, auprc, specificity, sensitivity_at_specificity_<p>,
             specificity_at_sensitivity_<p> (p in percent), each against the rest.
         confusion: rows are true findings, columns decisions, in the order of `findings`.

@@ -180,12 +180,12 @@ def _draw(folder: Path, test: _TestFilms, lesions: dict[int, _Lesion], seed: int
 
     (folder / OVERLAYS_FOLDER).mkdir()
     (folder / FIGURE).parent.mkdir()
-    rows = [_chosen(test.rows, finding, seed) for finding in test.findings]
+    rows = [sheet_rows(test.rows, finding, seed) for finding in test.findings]
     sheet = draw_activation_sheet([[tile(row) for row in chosen] for chosen in rows if chosen])
     sheet.savefig(folder / FIGURE, metadata={"Software": None})
 
 
-def _chosen(rows: pd.DataFrame, finding: str, seed: int) -> list[int]:
+def sheet_rows(rows: pd.DataFrame, finding: str, seed: int) -> list[int]:
     """Films of a finding for the sheet: right ones at random, then the wrong ones of most confidence.
 
     Half of the places are for either kind; what one kind cannot fill is left to the other.
