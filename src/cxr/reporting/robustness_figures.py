@@ -51,7 +51,7 @@ def draw_robustness(report: RobustnessReport, *, clinical: Sequence[tuple[str, i
 def draw_corruptions(film: npt.NDArray[np.uint8], *, seed: int) -> Figure:
     """One film [S, S] under every corruption at every severity, before it is preprocessed again."""
     rows = -(-len(CORRUPTIONS) // _COLUMNS)
-    figure = Figure(figsize=(5.2 * _COLUMNS, 1.2 * rows), dpi=130, layout="constrained")
+    figure = Figure(figsize=(5.2 * _COLUMNS, 0.3 + 1.08 * rows), dpi=130, layout="constrained")
     grid = figure.subplots(rows, _COLUMNS, squeeze=False)
     batch = torch.from_numpy(film)[None, None]
     for axes, name in zip(grid.T.flat, CORRUPTIONS, strict=False):
@@ -60,9 +60,10 @@ def draw_corruptions(film: npt.NDArray[np.uint8], *, seed: int) -> Figure:
         side = film.shape[1]
         for severity in SEVERITIES:
             axes.axvline(severity * side - 0.5, color="white", linewidth=1.5)
-        axes.set_title(f"{name.replace('_', ' ')}: clean, severities 1 to 5", fontsize=8, loc="left", pad=2)
+        axes.set_title(name.replace("_", " "), fontsize=9, loc="left", pad=2)
     for axes in grid.flat:
         axes.set_axis_off()
+    figure.suptitle("The film as it is, then severities 1 to 5", fontsize=9, color=GREY)
     return figure
 
 
