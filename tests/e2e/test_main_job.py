@@ -49,9 +49,10 @@ def test_at_least_three_trials_were_searched(run):
 def test_the_report_and_the_bundle_are_whole(run):
     assert (run[0] / "report.html").stat().st_size > 100_000
     assert (run[0] / "TECHNICAL_REPORT.md").exists()
-    assert read_bundle(run[0] / "bundle").digest == read_json(
-        run[0] / "registration" / "registration.json", Registration
-    ).bundle
+    assert (
+        read_bundle(run[0] / "bundle").digest
+        == read_json(run[0] / "registration" / "registration.json", Registration).bundle
+    )
 
 
 def test_the_next_command_is_printed_and_works(run):

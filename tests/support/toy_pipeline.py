@@ -34,6 +34,7 @@ def double(numbers: Input[Dataset], mode: str, doubled: Output[Dataset]) -> None
         with progress("doubling", len(lines)) as advance:
             for line in lines:
                 write_bytes(draft / line, str(2 * int(line)).encode())
+                time.sleep(0.015)
                 advance(1)
         if mode == "refuse":
             raise TrainingError("numbers must be even,\n  are odd; choose others")
