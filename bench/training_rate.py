@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cxr.steps.ingest import ingest
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -33,6 +32,7 @@ from cxr.modeling.distributed import Processes
 from cxr.modeling.fit import ResidentFilms, TrainingRun
 from cxr.modeling.inference import choose_device
 from cxr.modeling.network import build_network
+from cxr.steps.ingest import ingest
 
 Batches = Iterator[tuple[Tensor, Tensor]]
 Step = Callable[[Tensor, Tensor], object]

@@ -6,6 +6,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+
 from support.studies import write_noise_studies
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"

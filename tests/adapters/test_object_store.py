@@ -7,12 +7,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from support import rgw
-from support.rgw import Gateway
 
 from cxr.adapters.mirror import mirror
 from cxr.adapters.object_store import ObjectStore, ObjectStoreConfig, StoredObject
 from cxr.errors import SourceError
+from support import rgw
+from support.rgw import Gateway
 
 gateway = rgw.gateway
 SECRET = "very-secret-words"  # noqa: S105

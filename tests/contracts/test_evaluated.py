@@ -2,12 +2,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.scored import FINDINGS, draw_logits
 
 from cxr.contracts.evaluated import PREDICTIONS_FILE, predictions_frame, read_predictions, write_predictions
 from cxr.domain import Split
 from cxr.errors import ContractError
 from cxr.evaluation.calibration import softmax
+from support.scored import FINDINGS, draw_logits
 
 
 def frame(films=9):

@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn import metrics as oracle
-from support.scored import FINDINGS, draw_films, draw_logits
 
 from cxr.contracts.files import read_json, write_json
 from cxr.contracts.metrics import MetricsReport
 from cxr.contracts.recipe import EvaluationRecipe
 from cxr.evaluation.assess import assess
 from cxr.evaluation.thresholds import fit_calibration
+from support.scored import FINDINGS, draw_films, draw_logits
 
 RECIPE = EvaluationRecipe(resamples=200)
 

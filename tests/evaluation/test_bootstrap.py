@@ -3,13 +3,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
-from support.scored import draw_films
 
 from cxr.contracts.metrics import Estimate
 from cxr.evaluation import bootstrap as module
 from cxr.evaluation.bases import OVERALL
 from cxr.evaluation.bootstrap import Basis, bootstrap, estimate, patient_weights, ranking_limit, share_limit
 from cxr.evaluation.measures import BriefMeasures
+from support.scored import draw_films
 
 PATIENTS = np.array([0, 1, 1, 2, 3, 3, 3, 4])
 

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from sklearn import metrics as oracle
-from support.scored import draw_logits
 
 from cxr.evaluation.calibration import (
     brier,
@@ -15,6 +14,7 @@ from cxr.evaluation.calibration import (
     log_loss,
     softmax,
 )
+from support.scored import draw_logits
 
 
 def weights_for(n, rows=3, seed=0):

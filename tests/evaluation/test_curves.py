@@ -1,8 +1,8 @@
 import numpy as np
 from sklearn import metrics as oracle
-from support.scored import draw_films
 
 from cxr.evaluation.curves import precision_recall_band, reliability, roc_band
+from support.scored import draw_films
 
 FILMS = draw_films(400, quality=1.5, decimals=1)
 SCORES, POSITIVE = FILMS.probabilities[:, 2], FILMS.labels == 2

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from support.scored import FINDINGS, draw_films
 
 from cxr.evaluation.robust import measure_grid
 from cxr.evaluation.scored import ScoredFilms
+from support.scored import FINDINGS, draw_films
 
 CLEAN = draw_films(200, quality=1.7)
 

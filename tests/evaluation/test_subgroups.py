@@ -1,12 +1,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from support.scored import FINDINGS, draw_films
 
 from cxr.evaluation.bases import OVERALL
 from cxr.evaluation.bootstrap import bootstrap, estimate
 from cxr.evaluation.measures import BriefMeasures
 from cxr.evaluation.subgroups import measure_subgroups
+from support.scored import FINDINGS, draw_films
 
 FILMS = draw_films(120)
 

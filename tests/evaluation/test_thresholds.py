@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from support.scored import FINDINGS, draw_films, draw_logits
 
 from cxr.contracts.recipe import EvaluationRecipe
 from cxr.evaluation.scored import ScoredFilms
 from cxr.evaluation.thresholds import fit_calibration, fit_operating_points, fit_referral, measure_operating_points
+from support.scored import FINDINGS, draw_films, draw_logits
 
 RECIPE = EvaluationRecipe()
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
-from support.films import SECRETS, chest, dataset, dicom, saved
 
 from cxr.domain import Sex, View
 from cxr.errors import RejectedFilm
 from cxr.imaging import header
 from cxr.imaging.read import read_film
+from support.films import SECRETS, chest, dataset, dicom, saved
 
 FILM = chest()
 

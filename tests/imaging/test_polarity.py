@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from support.films import chest
 
 from cxr.imaging.phantom import draw_phantom
 from cxr.imaging.polarity import CERTAIN, chest_likeness, is_negative, negated
+from support.films import chest
 
 
 @settings(max_examples=30, deadline=None)

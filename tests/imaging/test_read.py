@@ -18,11 +18,11 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
     RLELossless,
 )
-from support.films import chest, dataset, dicom, encoded, saved
 
 from cxr.domain import View
 from cxr.errors import REJECTION_CODES, RejectedFilm
 from cxr.imaging.read import MIN_SIDE, read_film
+from support.films import chest, dataset, dicom, encoded, saved
 
 FILM = chest()
 FILM_16 = FILM.astype(np.uint16) * 16 + 5

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
-from support.films import chest
 
 from cxr.imaging.similarity import LOOK_ALIKE, NEAR_DUPLICATE, RADIUS, SIDE, Fingerprint, fingerprint, similar_pairs
+from support.films import chest
 
 COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "jpeg 40": lambda film: _jpeg(film, 40),

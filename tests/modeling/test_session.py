@@ -7,7 +7,6 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
-from support.checkpoints import SMALL, write_random_checkpoint, write_small_bundle
 
 from cxr.contracts.bundle import BUNDLE_FILE, MODEL_FILE, BundleManifest
 from cxr.contracts.files import file_digest, read_json, write_json
@@ -15,6 +14,7 @@ from cxr.contracts.metrics import Calibration
 from cxr.errors import BundleError
 from cxr.modeling.inference import infer
 from cxr.modeling.session import BundleSession, GraphSession
+from support.checkpoints import SMALL, write_random_checkpoint, write_small_bundle
 
 SIDE = SMALL.preprocessing.size
 CALIBRATION = Calibration(temperature=1.5, operating_points=(), refer_below=0.5, validation_films=10)

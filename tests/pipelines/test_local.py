@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.toy_pipeline import toy
 
 from cxr.errors import PipelineError
 from pipelines.local import LOG_FILE, run_locally
+from support.toy_pipeline import toy
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """

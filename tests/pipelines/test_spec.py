@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import yaml
-from support.toy_pipeline import toy
 
 from components.image import IMAGE
 from pipelines.spec import compile_text, local_text
 from pipelines.training import Outputs, training
+from support.toy_pipeline import toy
 
 ROOT = Path(__file__).parents[2]
 COMPILED = ROOT / "pipelines" / "training.yaml"

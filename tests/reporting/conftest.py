@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from support.synthetic_run import SyntheticRun, synthetic_run
 
 from cxr.contracts.bundle import BundleManifest
 from cxr.contracts.checkpoint import History
 from cxr.contracts.metrics import Calibration, LocalisationReport, MetricsReport, RobustnessReport
 from cxr.contracts.recipe import Recipe
+from support.synthetic_run import SyntheticRun, synthetic_run
 
 
 @pytest.fixture(scope="session")

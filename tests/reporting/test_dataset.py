@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from support.films import chest
-from support.pages import Page, external_addresses
 
 from cxr.contracts.ingest import IngestReport
 from cxr.reporting.dataset import FilmPair, combination_table, render_dataset
 from cxr.reporting.tables import Number
+from support.films import chest
+from support.pages import Page, external_addresses
 
 COUNT = 40
 

@@ -3,12 +3,12 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
-from support.scored import FINDINGS, draw_films, draw_logits
 
 from cxr.contracts.recipe import EvaluationRecipe
 from cxr.evaluation.assess import assess
 from cxr.evaluation.thresholds import fit_calibration
 from cxr.reporting.evaluation_figures import draw_confusion, draw_evaluation, draw_roc, draw_subgroups
+from support.scored import FINDINGS, draw_films, draw_logits
 
 RECIPE = EvaluationRecipe(resamples=100)
 CALIBRATION = fit_calibration(*draw_logits(200, seed=8), findings=FINDINGS, recipe=RECIPE)

@@ -4,12 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.pages import Page, external_addresses, plain
-from support.synthetic_run import SyntheticRun, compose
 
 from cxr.contracts.metrics import Estimate
 from cxr.reporting.html import render_html
 from cxr.reporting.tables import MINUS
+from support.pages import Page, external_addresses, plain
+from support.synthetic_run import SyntheticRun, compose
 
 STYLE = Path(__file__).parents[2] / "src" / "cxr" / "reporting" / "templates" / "style.css"
 

@@ -1,9 +1,9 @@
 import msgspec
 import pytest
-from support.synthetic_run import SyntheticRun
 
 from cxr.contracts.metrics import Estimate
 from cxr.reporting.key_figures import KeyFigure, key_figure_table, key_figures, triage_point
+from support.synthetic_run import SyntheticRun
 
 
 def figures(run: SyntheticRun, *, accuracy: Estimate | None = None, drop: Estimate | None = None) -> list[KeyFigure]:

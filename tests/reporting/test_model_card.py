@@ -3,11 +3,11 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from support.pages import markdown_tables, plain
-from support.synthetic_run import SyntheticRun
 
 from cxr.contracts.metrics import Estimate
 from cxr.reporting.model_card import render_model_card
+from support.pages import markdown_tables, plain
+from support.synthetic_run import SyntheticRun
 
 
 def render(run: SyntheticRun) -> str:

@@ -2,13 +2,13 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from support.synthetic_run import SyntheticRun
 
 from cxr.contracts.registration import Registration, Verdict
 from cxr.contracts.search_report import SearchReport
 from cxr.reporting import narrative
 from cxr.reporting.abstention import Abstention
 from cxr.reporting.cohort import SourceGuess
+from support.synthetic_run import SyntheticRun
 
 
 def registration(*, passed: bool, reasons: tuple[str, ...]) -> Registration:

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support.synthetic_run import INDEX, TRAINING_FIGURE, SyntheticRun, folders_of, synthetic_run
 
 from cxr.contracts.metrics import Estimate
 from cxr.contracts.recipe import Gate
@@ -13,6 +12,7 @@ from cxr.evaluation.gate import judge
 from cxr.reporting.composition import compose_report
 from cxr.reporting.report import read_report_data
 from cxr.reporting.run_tables import gate_table
+from support.synthetic_run import INDEX, TRAINING_FIGURE, SyntheticRun, folders_of, synthetic_run
 
 
 def read(run: Path):

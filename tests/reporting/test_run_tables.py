@@ -1,8 +1,8 @@
 import msgspec
-from support.synthetic_run import SyntheticRun
 
 from cxr.reporting.run_tables import best_recipe_table, epochs_table, importance_table, trials_table
 from cxr.reporting.tables import Number
+from support.synthetic_run import SyntheticRun
 
 
 def values(row: tuple[object, ...]) -> list[object]:

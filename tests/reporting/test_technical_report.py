@@ -3,12 +3,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from support.pages import Page, markdown_tables, plain
-from support.synthetic_run import compose
 
 from cxr.reporting.composition import Report
 from cxr.reporting.html import render_html
 from cxr.reporting.technical_report import render_technical_report
+from support.pages import Page, markdown_tables, plain
+from support.synthetic_run import compose
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 import pytest
-from support.synthetic_run import Draws, draw_metrics, draw_robustness
 
 from cxr.reporting.tidy import tidy_metrics, tidy_robustness
+from support.synthetic_run import Draws, draw_metrics, draw_robustness
 
 
 def test_every_value_of_the_metrics_is_one_row():

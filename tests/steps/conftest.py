@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from support.small_run import SmallRun, write_small_run
 
 

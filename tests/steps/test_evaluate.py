@@ -5,8 +5,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score
-from support.checkpoints import write_random_checkpoint, write_small_bundle
-from support.scored import FINDINGS
 
 from cxr.contracts.evaluated import read_predictions
 from cxr.contracts.files import file_digest, read_json
@@ -18,6 +16,8 @@ from cxr.evaluation.calibration import softmax
 from cxr.modeling.dataset import load_films
 from cxr.modeling.inference import infer
 from cxr.steps.evaluate import evaluate, evaluate_bundle
+from support.checkpoints import write_random_checkpoint, write_small_bundle
+from support.scored import FINDINGS
 
 PROBABILITIES = [f"probability_{finding}" for finding in FINDINGS]
 

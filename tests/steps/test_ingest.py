@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from support.films import PATIENT, SECRETS, chest, dicom, encoded
 
 from cxr.contracts.files import read_json
 from cxr.contracts.ingest import IngestReport
@@ -27,6 +26,7 @@ from cxr.steps.ingest import ingest
 from cxr.steps.ingestion.film import Job, Refusal, Store, StoredFilm
 from cxr.steps.ingestion.journal import open_journal
 from cxr.steps.ingestion.workers import process_all
+from support.films import PATIENT, SECRETS, chest, dicom, encoded
 
 RECIPE = Recipe(preprocessing=Preprocessing(size=64, stored_side=96))
 

@@ -5,7 +5,6 @@ import msgspec
 import numpy as np
 import pytest
 from PIL import Image
-from support.films import chest, dicom, encoded
 
 from cxr.contracts.bundle import read_bundle
 from cxr.contracts.prediction import FilmPrediction, FilmRefusal
@@ -13,6 +12,7 @@ from cxr.errors import REJECTION_CODES, BundleError
 from cxr.imaging.preprocess import network_input, stored_film
 from cxr.modeling.inference import infer
 from cxr.steps.predict import predict
+from support.films import chest, dicom, encoded
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from pathlib import Path
 import msgspec
 import pytest
 from mlflow.tracking import MlflowClient
-from support.synthetic_run import synthetic_run
 
 from cxr.adapters.registry import CHALLENGER, CHAMPION, Registry
 from cxr.contracts.bundle import BUNDLE_FILE
@@ -15,6 +14,7 @@ from cxr.contracts.metrics import Estimate, MetricsReport
 from cxr.contracts.registration import PROMOTION_FILE, REGISTRATION_FILE, Promotion, Registration, Verdict
 from cxr.errors import BundleError, RegistryError
 from cxr.steps.register import promote, register
+from support.synthetic_run import synthetic_run
 
 RUN = synthetic_run()
 

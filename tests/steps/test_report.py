@@ -4,13 +4,13 @@ from pathlib import Path
 import msgspec
 import pytest
 from PIL import Image
-from support.pages import Page, external_addresses
-from support.synthetic_run import FIGURES, SyntheticRun, folders_of, synthetic_run
 
 from cxr.contracts.files import folder_digest
 from cxr.contracts.registration import Registration
 from cxr.errors import ContractError
 from cxr.steps.report import report
+from support.pages import Page, external_addresses
+from support.synthetic_run import FIGURES, SyntheticRun, folders_of, synthetic_run
 
 
 @pytest.fixture(scope="module")

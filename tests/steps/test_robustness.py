@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from support.checkpoints import SMALL, write_random_checkpoint
 
 from cxr.contracts.files import read_json
 from cxr.contracts.metrics import RobustnessReport
@@ -20,6 +19,7 @@ from cxr.imaging.preprocess import network_input
 from cxr.modeling.dataset import load_films
 from cxr.steps.evaluate import evaluate
 from cxr.steps.robustness import corrupt_films, film_seeds, robustness
+from support.checkpoints import SMALL, write_random_checkpoint
 
 
 @pytest.fixture(scope="module")

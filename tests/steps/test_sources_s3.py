@@ -2,12 +2,12 @@ import io
 from pathlib import Path
 
 import pytest
-from support import rgw
-from support.rgw import Gateway
 
 from cxr.contracts.source import SourceFilm
 from cxr.errors import SourceError
 from cxr.steps.sources import open_source
+from support import rgw
+from support.rgw import Gateway
 
 gateway = rgw.gateway
 INDEX = b"path,label,mask\ntb/\xc3\xbc 1.png,TB,masks/1.png\nnormal/2.png,Normal,\ngone.png,TB,\n"

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from support.studies import write_noise_studies
 
 from cxr.contracts.files import write_json
 from cxr.contracts.recipe import ModelRecipe, Preprocessing, Recipe, Schedule
@@ -19,6 +18,7 @@ from cxr.modeling.checkpoint import read_checkpoint
 from cxr.modeling.dataset import load_films
 from cxr.modeling.inference import infer
 from cxr.steps.train import train
+from support.studies import write_noise_studies
 
 PROGRAM = """
 import sys

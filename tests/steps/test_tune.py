@@ -9,7 +9,6 @@ import msgspec
 import pytest
 from mlflow.tracking import MlflowClient
 from PIL import Image
-from support.studies import write_noise_studies
 
 from cxr.adapters import optuna_search
 from cxr.contracts.files import read_json, write_json
@@ -20,6 +19,7 @@ from cxr.contracts.search import Parameter, SearchSpace
 from cxr.contracts.search_report import SearchReport
 from cxr.errors import ContractError, RecipeError, SearchError, TrainingError
 from cxr.steps.tune import tune
+from support.studies import write_noise_studies
 
 PROGRAM = """
 import logging, sys

@@ -7,8 +7,6 @@ from pathlib import Path
 import msgspec
 import numpy as np
 from PIL import Image
-from support.checkpoints import write_random_checkpoint
-from support.synthetic_run import synthetic_run
 
 from cxr.contracts.files import write_json
 from cxr.contracts.studies import MASKS_FOLDER, StudyIndex
@@ -17,6 +15,8 @@ from cxr.steps.evaluate import evaluate
 from cxr.steps.explain import explain
 from cxr.steps.fit_drift import fit_drift
 from cxr.steps.package import package
+from support.checkpoints import write_random_checkpoint
+from support.synthetic_run import synthetic_run
 
 
 @dataclass(frozen=True)
