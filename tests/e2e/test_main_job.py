@@ -23,9 +23,9 @@ def run(tmp_path_factory):
     start = time.monotonic()
     done = subprocess.run(
         ["make", "--no-print-directory", "run", f"ARGS=--run-dir {folder}"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout
     print(f"\n{done.stdout}\nmake run took {time.monotonic() - start:.0f} s")  # noqa: T201 - the log of CI shows it
     return folder, done.stdout
 
@@ -65,11 +65,11 @@ def test_the_next_command_is_printed_and_works(run):
     assert '"probabilities"' in answer.stdout
 
 
-def test_the_same_command_again_takes_everything_from_the_cache(run, tmp_path):
+def test_the_same_command_again_takes_everything_from_the_cache(run):
     again = run[0].parent / "again"
     done = subprocess.run(
         ["make", "--no-print-directory", "run", f"ARGS=--run-dir {again}"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.count("cached") >= 8
     assert read_bundle(again / "bundle").digest == read_bundle(run[0] / "bundle").digest
