@@ -46,13 +46,14 @@ def run_locally(
     run.mkdir(parents=True, exist_ok=True)
     root = run.absolute().parent
     with _alone(root), (run / LOG_FILE).open("a", encoding="utf-8") as log, Console(log) as console:
-        local.init(
-            runner=local.SubprocessRunner(use_venv=False),
-            pipeline_root=str(root / ARTIFACTS),
-            enable_caching=cached,
-            cache_root=str(root / CACHE),
-        )
         with warm_interpreter(log) as warm, _environment(warm), _log_of_kfp(console):
+            local.init(
+                runner=local.SubprocessRunner(use_venv=False),
+                pipeline_root=str(root / ARTIFACTS),
+                workspace_root=f"{warm['TMPDIR']}/workspace",
+                enable_caching=cached,
+                cache_root=str(root / CACHE),
+            )
             component = kfp_components.load_component_from_text(local_text(pipeline, code=code))
             try:
                 task = component(**arguments)

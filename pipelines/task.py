@@ -25,6 +25,7 @@ from cxr.progress import emit
 
 WARM_VARIABLE = "CXR_WARM"
 _LENGTH = 8
+_METADATA_ONLY = ("system.Metrics", "system.ClassificationMetrics")
 
 
 def main() -> int:
@@ -81,10 +82,18 @@ def receive_task(client: socket.socket) -> tuple[dict[str, Any], list[int]]:
 
 
 def _outputs(arguments: list[str]) -> dict[str, str]:
-    """Name and address of every artifact that the task has written."""
+    """Name and path of every artifact that the task has written.
+
+    Metrics are metadata without a file. KFP's cache takes what has no file for lost, so they are given an empty one.
+    """
     task = json.loads(arguments[arguments.index("--executor_input") + 1])
-    artifacts = task["outputs"].get("artifacts", {})
-    return {name: found["artifacts"][0]["uri"] for name, found in artifacts.items()}
+    paths = {}
+    for name, found in task["outputs"].get("artifacts", {}).items():
+        (artifact,) = found["artifacts"]
+        paths[name] = artifact["uri"]
+        if artifact["type"]["schemaTitle"] in _METADATA_ONLY:
+            Path(artifact["uri"]).touch()
+    return paths
 
 
 def _die_with_reader(client: socket.socket | None) -> None:

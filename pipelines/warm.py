@@ -15,38 +15,46 @@ import socket
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import IO
 
+import cxr.steps
 from pipelines.task import WARM_VARIABLE, execute, receive_task
 
 _SOCKET = "socket"
 
 
 @contextmanager
-def warm_interpreter(log: IO[str]) -> Iterator[dict[str, str]]:
-    """Start a server and yield the environment that makes tasks use it; its folder also holds their temporary files."""
+def warm_interpreter(log: IO[str], *, modules: Sequence[str] | None = None) -> Iterator[dict[str, str]]:
+    """Start a server and yield the environment that makes tasks use it; its folder also holds their temporary files.
+
+    Args:
+        log: for what importing says.
+        modules: to import in advance; KFP's executor and all steps when None.
+    """
     with TemporaryDirectory(prefix="cxr-", ignore_cleanup_errors=True) as folder:
-        command = [sys.executable, "-m", "pipelines.warm", folder]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log) as server:  # noqa: S603
+        command = [sys.executable, "-m", "pipelines.warm", folder, *(modules or _task_modules())]
+        own = {"TMPDIR": folder}
+        server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=os.environ | own)  # noqa: S603
+        with server:
             try:
-                yield {WARM_VARIABLE: f"{folder}/{_SOCKET}", "TMPDIR": folder}
+                yield {WARM_VARIABLE: f"{folder}/{_SOCKET}", **own}
             finally:
                 server.kill()
 
 
-def serve(folder: Path) -> None:
-    """Import the steps, then fork a child for each client until standard input ends."""
+def serve(folder: Path, modules: Sequence[str]) -> None:
+    """Import the modules, then fork a child for each client until standard input ends."""
     ended, wake = socket.socketpair()
     wake.setblocking(False)
     signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _import_steps()
+    _import(modules)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(folder / _SOCKET))
         listener.listen()
@@ -64,11 +72,13 @@ def serve(folder: Path) -> None:
     rmtree(folder, ignore_errors=True)
 
 
-def _import_steps() -> None:
-    import cxr.steps
-
+def _task_modules() -> list[str]:
     steps = [f"cxr.steps.{found.name}" for found in pkgutil.iter_modules(cxr.steps.__path__)]
-    for module in ("kfp.dsl.executor_main", *steps):
+    return ["kfp.dsl.executor_main", *steps]
+
+
+def _import(modules: Sequence[str]) -> None:
+    for module in modules:
         try:
             importlib.import_module(module)
         except ImportError as error:
@@ -119,4 +129,4 @@ def _run_task(client: socket.socket) -> int:
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]))
+    serve(Path(sys.argv[1]), sys.argv[2:])

@@ -1,10 +1,13 @@
 """Progress on a real terminal (a pseudo-terminal), and its absence elsewhere."""
 
+import json
 import os
 import pty
 import subprocess
 import sys
 from pathlib import Path
+
+from cxr.progress import RECORD, VARIABLE
 
 PROGRAM = """
 from cxr.progress import progress
@@ -45,3 +48,14 @@ def test_work_within_work_shares_one_display():
 def test_nothing_is_shown_where_there_is_no_terminal(tmp_path: Path):
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("done\n", "")
+
+
+def test_a_run_that_asks_for_records_gets_them_between_the_lines():
+    environment = {**os.environ, VARIABLE: "records"}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, env=environment)
+    *lines, last, _ = done.stdout.split("\n")
+    records = [json.loads(line.removeprefix(RECORD)) for line in lines]
+    assert records[0] == {"progress": "outer work", "done": 0, "total": 2}
+    ended = [record["progress"] for record in records if record["done"] is None]
+    assert ended == ["inner work", "inner work", "outer work"]
+    assert (last, done.stderr) == ("done", "")

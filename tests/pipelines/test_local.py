@@ -6,14 +6,21 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
+import pipelines.local
 from cxr.errors import PipelineError
 from pipelines.local import LOG_FILE, run_locally
+from pipelines.task import WARM_VARIABLE
+from pipelines.warm import warm_interpreter
 from support.toy_pipeline import toy
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +31,37 @@ from support.toy_pipeline import toy
 from pipelines.local import run_locally
 run_locally(toy, {"count": 40, "mode": sys.argv[2]}, run=Path(sys.argv[1]), code="1")
 """
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder for temporary files that nothing else writes to."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose tasks find the warm interpreter ready, which in a short run they do not."""
+
+    @contextmanager
+    def ready(log: IO[str]) -> Iterator[dict[str, str]]:
+        with warm_interpreter(log, modules=["kfp.dsl.executor_main"]) as environment:
+            wait_until(Path(environment[WARM_VARIABLE]).exists)
+            yield environment
+
+    monkeypatch.setattr(pipelines.local, "warm_interpreter", ready)
+
+
+@pytest.fixture(params=["cold", "warm"])
+def either(request: pytest.FixtureRequest) -> str:
+    """Once with tasks in processes of their own, once with tasks in children of the warm interpreter."""
+    if request.param == "warm":
+        request.getfixturevalue("warm")
+    return str(request.param)
 
 
 def total(run: Path, *, count: int = 5, mode: str = "", code: str = "1", cached: bool = True) -> int:
@@ -41,6 +79,19 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.02)
+
+
+def children(program: str) -> list[int]:
+    """This process's children that run `program`."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            if int(parent) == os.getpid() and program in (folder / "cmdline").read_text():
+                found.append(int(folder.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
 
 
 def alive(pid: int) -> bool:
@@ -98,7 +149,7 @@ def test_changed_code_lost_artifacts_and_the_flag_execute_again(
     ],
 )
 def test_a_failed_step_ends_the_run_with_its_own_words(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str, message: str
+    tmp_path: Path, temporary: Path, either: str, capsys: pytest.CaptureFixture[str], mode: str, message: str
 ) -> None:
     began = time.monotonic()
     with pytest.raises(PipelineError) as caught:
@@ -111,11 +162,11 @@ def test_a_failed_step_ends_the_run_with_its_own_words(
     log = (tmp_path / "a" / LOG_FILE).read_text()
     assert ("Traceback (most recent call last)" in log) == (mode != "killed")
     assert not list((tmp_path / ".artifacts").glob("toy-*/double/doubled"))
-    assert not list(Path(os.environ.get("TMPDIR", "/tmp")).glob("cxr-*/socket"))  # noqa: S108
+    assert list(temporary.iterdir()) == []
 
 
-def test_a_killed_run_leaves_nothing_working_and_goes_on_where_it_was(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_killed_run_leaves_nothing_behind_and_goes_on_where_it_was(
+    tmp_path: Path, temporary: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, waiting = tmp_path / "a", tmp_path / "waiting"
     command, environment = program(run, f"wait {waiting}")
@@ -126,11 +177,47 @@ def test_a_killed_run_leaves_nothing_working_and_goes_on_where_it_was(
         process.kill()
     step = int(waiting.read_text())
     wait_until(lambda: not alive(step), seconds=10)
+    wait_until(lambda: not list(temporary.iterdir()), seconds=60)
     capsys.readouterr()
     assert total(run, count=40, mode=f"wait {waiting}") == sum(range(40)) * 2
     said = steps(capsys.readouterr().err)
     assert said["numbers"] == "cached"
     assert said["double"] != "cached"
+
+
+@pytest.mark.usefixtures("warm")
+def test_tasks_are_children_of_the_warm_interpreter(tmp_path: Path) -> None:
+    marker = tmp_path / "parents"
+    total(tmp_path / "a", mode=f"parent {marker}")
+    server, program_name = marker.read_text().split(maxsplit=1)
+    assert "pipelines.warm" in program_name
+    wait_until(lambda: not alive(int(server)), seconds=10)
+
+
+@pytest.mark.usefixtures("warm")
+def test_a_task_of_the_warm_interpreter_dies_with_its_client(tmp_path: Path) -> None:
+    waiting = tmp_path / "waiting"
+    failures: list[PipelineError] = []
+
+    def run() -> None:
+        try:
+            total(tmp_path / "a", mode=f"wait {waiting}")
+        except PipelineError as error:
+            failures.append(error)
+
+    def kill_client() -> None:
+        wait_until(waiting.exists)
+        (client,) = children("pipelines.task")
+        os.kill(client, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_client)
+    killer.start()
+    run()
+    killer.join()
+    assert [str(failure) for failure in failures] == [
+        "step double was killed, most often because the machine ran out of memory"
+    ]
+    wait_until(lambda: not alive(int(waiting.read_text())), seconds=10)
 
 
 def test_interrupting_a_run_stops_its_step(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """A pipeline of three small steps for tests of the local runner: numbers → double → total."""
 
 from kfp import dsl
-from kfp.dsl import Dataset, Input, Output
+from kfp.dsl import Dataset, Input, Metrics, Output
 
 from components.image import IMAGE
 
@@ -18,8 +18,9 @@ def numbers(count: int, numbers: Output[Dataset]) -> None:
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def double(numbers: Input[Dataset], mode: str, doubled: Output[Dataset]) -> None:
-    """Double them, or do what `mode` says: refuse, break, get killed, or wait until killed and then not again."""
+def double(numbers: Input[Dataset], mode: str, doubled: Output[Dataset], metrics: Output[Metrics]) -> None:
+    """Double them, or do what `mode` says: refuse, break, get killed, name
+    its parent, or wait until killed and then not again."""
     import os
     import signal
     import time
@@ -31,6 +32,7 @@ def double(numbers: Input[Dataset], mode: str, doubled: Output[Dataset]) -> None
 
     with new_folder(Path(doubled.path)) as draft:
         lines = (Path(numbers.path) / "numbers.txt").read_text().split()
+        metrics.log_metric("lines", len(lines))
         with progress("doubling", len(lines)) as advance:
             for line in lines:
                 write_bytes(draft / line, str(2 * int(line)).encode())
@@ -42,6 +44,9 @@ def double(numbers: Input[Dataset], mode: str, doubled: Output[Dataset]) -> None
             raise KeyError("no such number")
         if mode == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        if mode.startswith("parent "):
+            command = Path(f"/proc/{os.getppid()}/cmdline").read_text().replace("\0", " ")
+            write_bytes(Path(mode.removeprefix("parent ")), f"{os.getppid()} {command}".encode())
         if mode.startswith("wait ") and not Path(mode.removeprefix("wait ")).exists():
             write_bytes(Path(mode.removeprefix("wait ")), str(os.getpid()).encode())
             time.sleep(600)
