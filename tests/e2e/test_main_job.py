@@ -1,5 +1,6 @@
 """The main job as its user starts it, on the embedded defaults. `make test-e2e`."""
 
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -14,6 +15,9 @@ from cxr.contracts.search_report import SearchReport
 
 ROOT = Path(__file__).parents[2]
 
+# as its user's shell has it: the other tests run on one thread each
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
@@ -23,7 +27,7 @@ def run(tmp_path_factory):
     start = time.monotonic()
     done = subprocess.run(
         ["make", "--no-print-directory", "run", f"ARGS=--run-dir {folder}"],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     print(f"\n{done.stdout}\nmake run took {time.monotonic() - start:.0f} s")  # noqa: T201 - the log of CI shows it
@@ -69,7 +73,7 @@ def test_the_same_command_again_takes_everything_from_the_cache(run):
     again = run[0].parent / "again"
     done = subprocess.run(
         ["make", "--no-print-directory", "run", f"ARGS=--run-dir {again}"],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True,
+        cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.count("cached") >= 8
     assert read_bundle(again / "bundle").digest == read_bundle(run[0] / "bundle").digest
