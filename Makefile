@@ -40,7 +40,7 @@ $(READY): requirements.lock pyproject.toml
 .PHONY: lock
 lock: $(READY) ## Compile requirements.lock from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra pipeline --extra dev --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --extra pipeline --extra serving --extra dev --python-version 3.11 \
 	  --no-header --no-emit-index-url --output-file requirements.lock
 
 # ---------------------------------------------------------------- the main job
