@@ -6,6 +6,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DRIFT := .venv-drift
+DRIFT_READY := $(DRIFT)/.ready
 
 DATA ?= phantom:800
 PROFILE ?= demo
@@ -37,11 +39,31 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
+.PHONY: setup-drift
+setup-drift: $(DRIFT_READY) ## Make the drift sidecar's environment from its lock (Python 3.11)
+
+# --no-deps: the lock is complete, and Alibi Detect's cap on pillow is overridden in it
+$(DRIFT_READY): $(READY) images/drift/requirements.lock images/drift/requirements-test.lock pyproject.toml
+	@command -v python3.11 >/dev/null || { echo "Python 3.11 must be on the PATH: Alibi Detect needs it"; exit 1; }
+	@test -x $(DRIFT)/bin/pip || { rm -rf $(DRIFT); python3.11 -m venv $(DRIFT); }
+	$(DRIFT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  -r images/drift/requirements.lock -r images/drift/requirements-test.lock
+	$(DRIFT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
 .PHONY: lock
 lock: $(READY) ## Compile requirements.lock from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --extra pipeline --extra serving --extra dev --python-version 3.11 \
 	  --no-header --no-emit-index-url --output-file requirements.lock
+
+.PHONY: lock-drift
+lock-drift: $(READY) ## Compile the drift sidecar's locks
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile images/drift/requirements.in --override images/drift/overrides.txt --python-version 3.11 \
+	  --no-header --no-emit-index-url --output-file images/drift/requirements.lock
+	$(BIN)/uv pip compile images/drift/requirements-test.in --python-version 3.11 --no-header --no-emit-index-url \
+	  --output-file images/drift/requirements-test.lock
 
 # ---------------------------------------------------------------- the main job
 
@@ -85,6 +107,13 @@ explainability: $(READY) ## Activation maps and how well they find the lesions
 report: $(READY) ## Write RUN's report.html and TECHNICAL_REPORT.md again
 	$(BIN)/cxr report --run $(RUN) $(ARGS)
 
+# ---------------------------------------------------------------- the service
+
+.PHONY: serve
+serve: $(READY) $(DRIFT_READY) ## Predictor and drift sidecar on this machine; trains phantoms when there is no bundle
+	@test -e $(RUN)/bundle/bundle.json || $(MAKE) --no-print-directory run
+	$(BIN)/cxr serve --run $(RUN) $(ARGS)
+
 .PHONY: mlflow-ui
 mlflow-ui: $(READY) ## Browse runs and registered models at http://127.0.0.1:5000
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db --host 127.0.0.1 --port 5000
@@ -95,15 +124,30 @@ mlflow-ui: $(READY) ## Browse runs and registered models at http://127.0.0.1:500
 test: $(READY) ## The tests (under 15 minutes on two cores)
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
+.PHONY: test-drift
+test-drift: $(DRIFT_READY) ## The drift sidecar's tests, in its environment
+	$(DRIFT)/bin/python -m pytest --noconftest tests/sidecar tests/drift_detector tests/drift/test_window.py \
+	  tests/contracts/test_events.py tests/serving/test_events.py $(ARGS)
+
+.PHONY: test-page
+test-page: $(READY) ## The page in headless Chromium (installs Debian's package)
+	@command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && \
+	  $(SUDO) apt-get install -y -qq --no-install-recommends chromium; }
+	$(BIN)/pytest tests/serving/web $(ARGS)
+
+.PHONY: test-service
+test-service: $(READY) $(DRIFT_READY) ## The service under fuzzing and load: minutes
+	$(BIN)/pytest -m slow tests/serving $(ARGS)
+
 .PHONY: test-s3
 test-s3: $(READY) ## The object-store tests against a private Ceph gateway (installs Debian's packages)
 	$(SUDO) apt-get update -qq
 	$(SUDO) apt-get install -y -qq --no-install-recommends ceph-mon ceph-osd radosgw
-	$(BIN)/pytest tests/adapters/test_object_store.py tests/steps/test_sources_s3.py $(ARGS)
+	$(BIN)/pytest tests/adapters/test_object_store.py tests/steps/test_sources_s3.py tests/serving/audit $(ARGS)
 
 .PHONY: test-e2e
 test-e2e: $(READY) ## The slow tests: the whole pipeline, kills and resumes
-	$(BIN)/pytest -m slow $(ARGS)
+	$(BIN)/pytest -m slow tests/e2e $(ARGS)
 
 .PHONY: lint
 lint: $(READY) ## Style, types, layers
@@ -119,4 +163,4 @@ format: $(READY) ## Mend style
 
 .PHONY: clean
 clean: ## Remove the environment and caches, keep the runs
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(DRIFT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -26,7 +26,8 @@ from pathlib import Path
 from cxr.contracts.files import read_json
 from cxr.contracts.recipe import Recipe
 from cxr.contracts.resolve import resolve_recipe
-from cxr.steps import evaluate, explain, fit_drift, ingest, package, register, report, robustness, split, train, tune
+from cxr.steps import evaluate, explain, fit_drift, fit_gate, ingest, package
+from cxr.steps import register, report, robustness, split, train, tune
 
 data, text, root = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 recipe, scratch, tracking = resolve_recipe(text), root / "scratch", f"sqlite:///{root}/mlflow.db"
@@ -45,7 +46,8 @@ robustness.robustness(**model, evaluation=evaluation, out=measured["robustness"]
 explain.explain(**model, evaluation=evaluation, out=measured["explanation"])
 drift, bundle, registration = root / "drift", root / "bundle", root / "registration"
 fit_drift.fit_drift(**model, out=drift)
-package.package(**model, **measured, drift=drift, out=bundle)
+fit_gate.fit_gate(**model, out=root / "gate")
+package.package(**model, **measured, drift=drift, gate=root / "gate", out=bundle)
 register.register(
     bundle=bundle, evaluation=evaluation, search=search, out=registration, tracking_uri=tracking,
     model_name="cxr", experiment="cxr",

@@ -3,6 +3,7 @@
 from components.evaluate import evaluate
 from components.explain import explain
 from components.fit_drift import fit_drift
+from components.fit_gate import fit_gate
 from components.ingest import ingest
 from components.package import package
 from components.promote import promote
@@ -17,6 +18,7 @@ __all__ = [
     "evaluate",
     "explain",
     "fit_drift",
+    "fit_gate",
     "ingest",
     "package",
     "promote",

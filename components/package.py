@@ -15,6 +15,7 @@ def package(
     robustness: Input[Artifact],
     explanation: Input[Artifact],
     drift: Input[Artifact],
+    gate: Input[Artifact],
     bundle: Output[Model],
 ) -> None:
     """Export the network and pack everything that serving needs.
@@ -27,6 +28,7 @@ def package(
         robustness: From robustness.
         explanation: From explain.
         drift: From fit_drift.
+        gate: From fit_gate.
         bundle: The one folder that is served.
     """
     from pathlib import Path
@@ -41,5 +43,6 @@ def package(
         robustness=Path(robustness.path),
         explanation=Path(explanation.path),
         drift=Path(drift.path),
+        gate=Path(gate.path),
         out=Path(bundle.path),
     )

@@ -26,6 +26,7 @@ RESOURCES = {
     "robustness": Resources(cores=4, gibibytes=8),
     "explain": Resources(cores=2, gibibytes=8),
     "fit-drift": Resources(cores=2, gibibytes=8),
+    "fit-gate": Resources(cores=2, gibibytes=8),
     "package": Resources(cores=2, gibibytes=8),
     "register": Resources(cores=1, gibibytes=2),
     "promote": Resources(cores=1, gibibytes=2),

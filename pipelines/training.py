@@ -31,6 +31,7 @@ class Outputs(NamedTuple):
     robustness: Artifact
     explanation: Artifact
     drift: Artifact
+    gate: Artifact
     bundle: Model
     registration: Artifact
     report: Artifact
@@ -80,12 +81,13 @@ def training(
     robustness = components.robustness(evaluation=evaluation, **model)
     explain = components.explain(evaluation=evaluation, **model)
     fit_drift = components.fit_drift(**model)
+    fit_gate = components.fit_gate(**model)
     measured = {
         "evaluation": evaluation,
         "robustness": robustness.outputs["robustness"],
         "explanation": explain.outputs["explanation"],
     }
-    package = components.package(drift=fit_drift.outputs["drift"], **model, **measured)
+    package = components.package(drift=fit_drift.outputs["drift"], gate=fit_gate.outputs["gate"], **model, **measured)
     bundle = package.outputs["bundle"]
     register = components.register(
         bundle=bundle, evaluation=evaluation, search=search, model_name=model_name, **tracking
@@ -102,7 +104,7 @@ def training(
     for task in (tune, train):
         set_gpu(task)
         set_scratch(task, scratch_claim)
-    computing = (split, evaluate, robustness, explain, fit_drift, package, report)
+    computing = (split, evaluate, robustness, explain, fit_drift, fit_gate, package, report)
     for task in (ingest, tune, train, register, champion, *computing):
         set_resources(task)
     return Outputs(
@@ -110,6 +112,7 @@ def training(
         **measured,
         search=search,
         drift=fit_drift.outputs["drift"],
+        gate=fit_gate.outputs["gate"],
         bundle=bundle,
         registration=registration,
         report=report.outputs["report"],

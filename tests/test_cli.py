@@ -31,7 +31,19 @@ def test_a_misspelt_field_ends_in_one_line_with_the_nearest_name(cxr):
 
 @pytest.mark.parametrize(
     "command",
-    ["split", "tune", "train", "evaluate", "robustness", "explain", "fit-drift", "package", "register", "report"],
+    [
+        "split",
+        "tune",
+        "train",
+        "evaluate",
+        "robustness",
+        "explain",
+        "fit-drift",
+        "fit-gate",
+        "package",
+        "register",
+        "report",
+    ],
 )
 def test_a_step_without_a_run_ends_in_one_line_that_says_what_is_missing(cxr, command):
     options = ["--recipe", "demo"] if command == "train" else []
@@ -72,5 +84,16 @@ def test_predict_needs_a_bundle(cxr):
 
 def test_help_names_every_step(cxr):
     text = cxr("--help").output
-    for command in ("ingest", "split", "tune", "train", "evaluate", "robustness", "explain", "fit-drift", "package"):
+    for command in (
+        "ingest",
+        "split",
+        "tune",
+        "train",
+        "evaluate",
+        "robustness",
+        "explain",
+        "fit-drift",
+        "fit-gate",
+        "package",
+    ):
         assert command in text

@@ -203,8 +203,17 @@ def fit_drift(**given: Path) -> msgspec.Struct:
     return step(**given)
 
 
+@main.command("fit-gate")
+@_step("studies", "split", "checkpoint", writes="gate")
+def fit_gate(**given: Path) -> msgspec.Struct:
+    """Fit the gate that refuses what is no upright frontal chest film."""
+    from cxr.steps.fit_gate import fit_gate as step
+
+    return step(**given)
+
+
 @main.command()
-@_step("studies", "split", "checkpoint", "evaluation", "robustness", "explanation", "drift", writes="bundle")
+@_step("studies", "split", "checkpoint", "evaluation", "robustness", "explanation", "drift", "gate", writes="bundle")
 def package(**given: Path) -> msgspec.Struct:
     """Export the network and pack the bundle that is served."""
     from cxr.steps.package import package as step
@@ -261,6 +270,53 @@ def predict(bundle: Path, files: tuple[Path, ...]) -> None:
         accepted += isinstance(answer, FilmPrediction)
     if not accepted:
         raise click.exceptions.Exit(1)
+
+
+@main.command()
+@click.option("--run", type=_PATH, default=Path("runs/last"), show_default=True, help="Its bundle, without a champion.")
+@click.option("--bundle", type=_PATH, help="This bundle, whatever the registry says.")
+@click.option("--state", type=_PATH, default=Path("runs/serving"), show_default=True, help="What the service keeps.")
+@click.option("--http-port", type=int, default=8443, show_default=True, help="REST and the page.")
+@click.option("--grpc-port", type=int, default=8081, show_default=True, help="V2 over gRPC.")
+@click.option("--drift-port", type=int, default=8085, show_default=True, help="The drift sidecar.")
+@click.option("--drift-python", type=_PATH, default=Path(".venv-drift/bin/python"), show_default=True,
+              help="Interpreter of the sidecar's environment; without it predictions go unwatched.")  # fmt: skip
+@_tracking
+@click.option("--model-name", default="cxr", show_default=True)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def serve(options: tuple[str, ...], **given: Any) -> None:
+    """Serve the champion bundle on this machine: predictor and drift sidecar, with keys and a certificate.
+
+    OPTIONS after `--` go to the predictor, see `python -m cxr.serving --help`.
+    """
+    from cxr.serving.local import serve as start
+
+    for line in start(options=options, **given):
+        click.echo(line)
+
+
+class _Late(click.Group):
+    """A group whose commands are imported when one of them is asked for."""
+
+    def __init__(self, module: str, **given: Any) -> None:
+        super().__init__(**given)
+        self._module = module
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return self._group().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        return self._group().get_command(ctx, name)
+
+    def _group(self) -> click.Group:
+        import importlib
+
+        group: click.Group = getattr(importlib.import_module(self._module), str(self.name))
+        return group
+
+
+main.add_command(_Late("cxr.serving.security.commands", name="keys", help="API keys of the service."))
+main.add_command(_Late("cxr.serving.audit.commands", name="audit", help="The service's audit trail."))
 
 
 if __name__ == "__main__":

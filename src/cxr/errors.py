@@ -9,6 +9,8 @@
     ├── SearchError       the hyperparameter search gave no usable trial
     ├── TrainingError     training cannot start or diverged
     ├── BundleError       a bundle is incomplete, changed or does not agree with its weights
+    ├── ServingError      the service cannot start, or not safely
+    │   └── AuditError    the audit trail cannot be opened, written, shipped or read (cxr.serving.audit)
     ├── RegistryError     the model registry cannot be reached or refuses
     └── PipelineError     a pipeline step failed; the message is the step's own
 
@@ -63,6 +65,10 @@ class BundleError(CxrError):
     """A bundle is incomplete, changed or does not agree with its weights."""
 
 
+class ServingError(CxrError):
+    """The service cannot start, or not safely."""
+
+
 class RegistryError(CxrError):
     """The model registry cannot be reached or refuses."""
 
@@ -83,6 +89,8 @@ REJECTION_CODES = (
     "wrong_modality",
     "wrong_body_part",
     "wrong_view",
+    "rotated",
+    "not_a_chest_film",
     "unreadable",
     "unknown_label",
     "conflicting_label",

@@ -2,14 +2,17 @@ import hashlib
 import io
 import json
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from minio.error import S3Error
 
 from cxr.adapters.mirror import mirror
-from cxr.adapters.object_store import ObjectStore, ObjectStoreConfig, StoredObject
+from cxr.adapters.object_store import Lock, ObjectStore, ObjectStoreConfig, StoredObject, Unreachable
 from cxr.errors import SourceError
 from support import rgw
 from support.rgw import Gateway
@@ -167,6 +170,37 @@ class TestMirror:
             mirror(store, name, store.objects(name, ""), base="", target=tmp_path)
 
 
+class TestLockedObjects:
+    @pytest.fixture
+    def locking(self, gateway: Gateway) -> str:
+        name = f"locked-{uuid.uuid4().hex[:12]}"
+        gateway.client.make_bucket(name, object_lock=True)
+        return name
+
+    def test_stay_until_their_time(self, store: ObjectStore, gateway: Gateway, locking: str, tmp_path: Path) -> None:
+        (tmp_path / "a").write_bytes(b"kept")
+        until = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
+        store.put_locked(locking, "x/a", tmp_path / "a", until=until)
+        (version,) = store.versions(locking, "x/")
+        assert store.lock(locking, "x/a", version.version) == Lock("COMPLIANCE", until)
+        with pytest.raises(S3Error, match="AccessDenied"):
+            gateway.client.remove_object(locking, "x/a", version_id=version.version)
+        gateway.client.remove_object(locking, "x/a")
+        first, mark = store.versions(locking, "x/")
+        assert (first, mark.deletion) == (version, True)
+        with store.reading(locking, "x/a", first.version) as stream:
+            assert (stream.read(2), stream.read(), stream.read()) == (b"ke", b"pt", b"")
+
+    def test_others_have_no_lock(self, store: ObjectStore, gateway: Gateway, locking: str) -> None:
+        put(gateway, locking, {"free": b"x"})
+        assert store.lock(locking, "free") is None
+
+    def test_need_a_bucket_that_can(self, store: ObjectStore, bucket: str, locking: str) -> None:
+        store.require_lock(locking)
+        with pytest.raises(SourceError, match="must have object lock"):
+            store.require_lock(bucket)
+
+
 class TestRefusals:
     def test_wrong_secret(self, gateway: Gateway, bucket: str) -> None:
         environment = gateway.environment() | {"AWS_SECRET_ACCESS_KEY": SECRET}
@@ -197,7 +231,7 @@ class TestRefusals:
 
     def test_nobody_listens(self) -> None:
         store = ObjectStore(ObjectStoreConfig(endpoint="http://127.0.0.1:1"), attempts=2, pause=0.01)
-        with pytest.raises(SourceError, match=r"http://127.0.0.1:1 must be reachable: .*refused"):
+        with pytest.raises(Unreachable, match=r"http://127.0.0.1:1 must be reachable: .*refused"):
             store.objects("films", "")
 
 

@@ -1,6 +1,14 @@
 import pytest
 
-from cxr.contracts.bundle import BUNDLE_FILE, BundleManifest, OutOfDistribution, Provenance, TensorSpec, read_bundle
+from cxr.contracts.bundle import (
+    BUNDLE_FILE,
+    BundleManifest,
+    OutOfDistribution,
+    PictureGate,
+    Provenance,
+    TensorSpec,
+    read_bundle,
+)
 from cxr.contracts.files import file_digest, write_json
 from cxr.contracts.metrics import Calibration
 from cxr.contracts.recipe import Preprocessing
@@ -19,6 +27,7 @@ def bundle(tmp_path):
         preprocessing=Preprocessing(),
         calibration=Calibration(temperature=1.5, operating_points=(), refer_below=0.5, validation_films=10),
         out_of_distribution=OutOfDistribution(limit=9.0, quantile=0.99),
+        gate=PictureGate(refuse_below=1.0, refer_below=2.0, refused_share=0.005, referred_share=0.02),
         inputs=(TensorSpec(name="films", dtype="float32", shape=(-1, 1, 224, 224)),),
         outputs=(),
         provenance=Provenance(

@@ -1,9 +1,10 @@
+import msgspec
 import numpy as np
 import pytest
 
 from cxr.contracts.bundle import OutOfDistribution
-from cxr.contracts.drift import ARRAYS_FILE, REFERENCE_FILE, DriftReference
-from cxr.drift.reference import MOST_COMPONENTS, Reference, fit_projection, read_reference, write_reference
+from cxr.contracts.drift import ARRAYS_FILE, REFERENCE_FILE, DriftReference, Rehearsal
+from cxr.drift.reference import MOST_COMPONENTS, Reference, SeenFilms, fit_projection, read_reference, write_reference
 from cxr.errors import ContractError
 
 
@@ -135,3 +136,25 @@ def test_pickled_objects_are_never_loaded(reference, tmp_path):
     np.savez(tmp_path / ARRAYS_FILE, mean=np.array([{"a": 1}], dtype=object))
     with pytest.raises(ContractError, match="must hold plain arrays"):
         read_reference(tmp_path)
+
+
+def test_rehearsal_films_are_read_back(reference, tmp_path):
+    projection, plain = reference[0].projection, reference[1]
+    rng = np.random.default_rng(2)
+
+    def seen(films):
+        arrays = {"embedding": (films, plain.components), "logits": (films, 3), "statistics": (films, 2)}
+        made = {name: rng.normal(size=shape).astype(np.float32) for name, shape in arrays.items()}
+        return SeenFilms(**made, distance=rng.random(films).astype(np.float32))
+
+    rehearsal = {"clean": seen(20), "severe": seen(20)}
+    manifest = msgspec.structs.replace(plain, rehearsal=Rehearsal(films=20, conditions=("clean", "severe"), seed=4))
+    whole = Reference(projection=projection, **vars(seen(30)), rehearsal=rehearsal)
+    write_reference(tmp_path, whole, manifest)
+    read, again = read_reference(tmp_path)
+    assert again == manifest
+    np.testing.assert_array_equal(read.distance, whole.distance)
+    assert list(read.rehearsal) == ["clean", "severe"]
+    for condition, films in rehearsal.items():
+        for name, array in vars(films).items():
+            np.testing.assert_array_equal(getattr(read.rehearsal[condition], name), array)

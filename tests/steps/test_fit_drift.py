@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from cxr.contracts.drift import CONDITIONS
 from cxr.domain import Split
 from cxr.drift.reference import fit_projection, read_reference
 from cxr.drift.statistics import STATISTICS, image_statistics
@@ -38,3 +39,15 @@ def test_the_same_films_give_the_same_reference(small_run, tmp_path):
     fit_drift(**small_run.paths("studies", "split", "checkpoint"), out=tmp_path / "drift")
     for name in ("reference.json", "reference.npz"):
         assert (tmp_path / "drift" / name).read_bytes() == (small_run.folder / "drift" / name).read_bytes()
+
+
+def test_test_films_are_rehearsed_clean_and_worse(small_run):
+    reference, manifest = read_reference(small_run.folder / "drift")
+    films, outputs = seen(small_run, Split.TEST)
+    assert manifest.rehearsal.films == len(films)
+    assert tuple(reference.rehearsal) == manifest.rehearsal.conditions == CONDITIONS
+    clean, severe = reference.rehearsal["clean"], reference.rehearsal["severe"]
+    np.testing.assert_allclose(clean.logits, outputs.logits, atol=1e-5)
+    np.testing.assert_array_equal(clean.statistics, [image_statistics(film) for film in films.films])
+    changed = (severe.statistics != clean.statistics).any(axis=1)
+    assert changed.mean() > 0.8

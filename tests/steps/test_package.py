@@ -13,12 +13,13 @@ from cxr.contracts.recipe import Recipe
 from cxr.domain import Split
 from cxr.drift.reference import read_reference
 from cxr.errors import BundleError
+from cxr.imaging.gate import read_gate
 from cxr.modeling.dataset import load_films
 from cxr.modeling.inference import infer
 from cxr.modeling.session import BundleSession
 from cxr.steps.package import package
 
-FOLDERS = ("studies", "split", "checkpoint", "evaluation", "robustness", "explanation", "drift")
+FOLDERS = ("studies", "split", "checkpoint", "evaluation", "robustness", "explanation", "drift", "gate")
 
 
 def test_a_bundle_is_enough_by_itself(small_run):
@@ -29,6 +30,8 @@ def test_a_bundle_is_enough_by_itself(small_run):
         "weights.safetensors",
         "drift/reference.json",
         "drift/reference.npz",
+        "gate/gate.json",
+        "gate/gate.npz",
         "reports/localisation.json",
         "reports/metrics.json",
         "reports/recipe.json",
@@ -45,6 +48,7 @@ def test_the_manifest_repeats_what_the_steps_found(small_run):
     training = small_run.index.part(Split.TRAIN).films
     assert manifest.calibration == read_json(folder / "evaluation" / "calibration.json", Calibration)
     assert manifest.out_of_distribution == read_reference(folder / "drift")[1].out_of_distribution
+    assert manifest.gate == read_gate(folder / "gate")[1].limits
     assert manifest.preprocessing == small_run.model.recipe.preprocessing
     provenance = manifest.provenance
     assert provenance.created == small_run.model.history.finished

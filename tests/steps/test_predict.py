@@ -1,4 +1,6 @@
 import io
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -6,13 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxr.contracts.bundle import read_bundle
+from cxr.contracts.bundle import PICTURES, PictureGate, read_bundle
 from cxr.contracts.prediction import FilmPrediction, FilmRefusal
 from cxr.errors import REJECTION_CODES, BundleError
 from cxr.imaging.preprocess import network_input, stored_film
 from cxr.modeling.inference import infer
-from cxr.steps.predict import predict
+from cxr.steps.package import package
+from cxr.steps.predict import Interpreter, predict
 from support.films import chest, dicom, encoded
+from support.gates import open_gate, write_open_gate
 
 
 @pytest.fixture
@@ -88,6 +92,47 @@ def test_films_like_the_training_films_are_known_and_a_strange_picture_is_not(sm
     assert not known_film.out_of_distribution
     assert strange.out_of_distribution
     assert strange.distance > known_film.distance
+
+
+def interpreter_with(bundle, limits):
+    read = read_bundle(bundle)
+    open_one = Interpreter.read(read.folder, manifest=read.manifest, digest=read.digest)
+    return replace(open_one, gate=open_gate(limits))
+
+
+def test_what_the_gate_refuses_never_reaches_the_network(small_run, tmp_path):
+    run = small_run.copy(tmp_path / "run")
+    shutil.rmtree(run.folder / "gate")
+    shut = PictureGate(refuse_below=1.0, refer_below=1.0, refused_share=1.0, referred_share=1.0)
+    write_open_gate(run.folder / "gate", checkpoint=run.model.digest, index=run.index.digest, limits=shut)
+    folders = ("studies", "split", "checkpoint", "evaluation", "robustness", "explanation", "drift", "gate")
+    package(**run.paths(*folders), out=tmp_path / "bundle")
+    (tmp_path / "a.png").write_bytes(encoded(chest()))
+    (answer,) = predict(bundle=tmp_path / "bundle", files=[tmp_path / "a.png"])
+    assert isinstance(answer, FilmRefusal)
+    assert answer.code in PICTURES[1:]
+    assert answer.file.endswith("a.png")
+    assert answer.reason
+
+
+def test_what_passes_the_gate_by_little_is_referred(small_run):
+    narrow = PictureGate(refuse_below=-1.0, refer_below=1.0, refused_share=0.0, referred_share=1.0)
+    interpreter = interpreter_with(small_run.folder / "bundle", narrow)
+    prepared = interpreter.before(chest())
+    assert prepared.unsure
+    assert (prepared.height, prepared.width) == chest().shape
+    classes = len(interpreter.manifest.findings)
+    answer = interpreter.after(
+        prepared,
+        logits=np.zeros(classes, np.float32),
+        embedding=interpreter.projection.mean,
+        maps=np.zeros((classes, 2, 2), np.float32),
+        name="x",
+    )
+    assert answer.distance < interpreter.manifest.out_of_distribution.limit
+    assert answer.out_of_distribution
+    assert "out_of_distribution" in answer.referred
+    assert answer.file == "x"
 
 
 def test_answers_survive_json(small_run, films):

@@ -19,6 +19,7 @@ from cxr.domain import TAXONOMY
 from cxr.modeling.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from cxr.modeling.export import export_onnx
 from cxr.modeling.network import build_network
+from support.gates import OPEN
 
 SMALL = Recipe(
     model=ModelRecipe(architecture="resnet18", weights="none"),
@@ -55,6 +56,7 @@ def write_small_bundle(folder: Path, model: Checkpoint, calibration: Calibration
         preprocessing=model.recipe.preprocessing,
         calibration=calibration,
         out_of_distribution=OutOfDistribution(limit=1e9, quantile=0.99),
+        gate=OPEN,
         inputs=(inputs,),
         outputs=tuple(outputs),
         provenance=Provenance(

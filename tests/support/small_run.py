@@ -16,6 +16,7 @@ from cxr.steps.explain import explain
 from cxr.steps.fit_drift import fit_drift
 from cxr.steps.package import package
 from support.checkpoints import write_random_checkpoint
+from support.gates import write_open_gate
 from support.synthetic_run import synthetic_run
 
 
@@ -36,7 +37,7 @@ class SmallRun:
 
 
 def write_small_run(folder: Path, studies: Path) -> SmallRun:
-    """Run every step after training on noise studies; the corruption report is made up."""
+    """Run every step after training on noise studies; the corruption report is made up, the gate is open."""
     shutil.copytree(studies, folder / "studies")
     index = StudyIndex.read(folder / "studies")
     write_masks(folder / "studies", index)
@@ -47,7 +48,8 @@ def write_small_run(folder: Path, studies: Path) -> SmallRun:
     write_json(folder / "robustness" / "robustness.json", report)
     explain(**model, evaluation=folder / "evaluation", out=folder / "explanation")
     fit_drift(**model, out=folder / "drift")
-    reports = run.paths("evaluation", "robustness", "explanation", "drift")
+    write_open_gate(folder / "gate", checkpoint=run.model.digest, index=index.digest)
+    reports = run.paths("evaluation", "robustness", "explanation", "drift", "gate")
     package(**model, **reports, out=folder / "bundle")
     return run
 

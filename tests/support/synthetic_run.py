@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from cxr.contracts.bundle import BundleManifest, OutOfDistribution, Provenance, TensorSpec
+from cxr.contracts.bundle import BundleManifest, OutOfDistribution, PictureGate, Provenance, TensorSpec
 from cxr.contracts.checkpoint import Epoch, History
 from cxr.contracts.evaluated import write_predictions
 from cxr.contracts.files import file_digest, write_json
@@ -270,6 +270,7 @@ def make_manifest(calibration: Calibration, recipe: Recipe) -> BundleManifest:
         preprocessing=recipe.preprocessing,
         calibration=calibration,
         out_of_distribution=OutOfDistribution(limit=23.4567, quantile=0.99),
+        gate=PictureGate(refuse_below=3.21, refer_below=6.54, refused_share=0.005, referred_share=0.02),
         inputs=(tensor("films", -1, 1, 224, 224),),
         outputs=(tensor("logits", -1, 3), tensor("embedding", -1, 1024), tensor("maps", -1, 3, 7, 7)),
         provenance=Provenance(

@@ -1,17 +1,22 @@
 """Objects of any S3 store (AWS, MinIO, SeaweedFS, Ceph, …); the only module that imports the minio client."""
 
+import io
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
+from typing import IO, cast
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
 
 import certifi
 import urllib3
 from minio import Minio
+from minio.commonconfig import COMPLIANCE
 from minio.error import InvalidResponseError, MinioException, S3Error
+from minio.retention import Retention
 from urllib3.exceptions import HTTPError, IncompleteRead, ProtocolError, ReadTimeoutError
 
 from cxr.errors import SourceError
@@ -24,7 +29,9 @@ _CHUNK = 1 << 20
 _MEANINGS = {
     "NoSuchBucket": "there is no such bucket; check its name",
     "NoSuchKey": "an object is gone; run again",
-    "AccessDenied": "these credentials may not read it; check the policy of the bucket and the user",
+    "AccessDenied": "these credentials may not do this; check the policy of the bucket and the user",
+    "ObjectLockConfigurationNotFoundError": "the bucket must have object lock, which is chosen when a bucket is made; "
+    "make another with it",
     "InvalidAccessKeyId": "the access key is not known there; check AWS_ACCESS_KEY_ID",
     "SignatureDoesNotMatch": "the secret does not fit the access key; check AWS_SECRET_ACCESS_KEY",
     "RequestTimeTooSkewed": "the clocks of this machine and of the store differ; set the time",
@@ -106,6 +113,37 @@ class StoredObject:
     etag: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class StoredVersion:
+    """One version of an object in a bucket that keeps them.
+
+    Attributes:
+        key: of the object.
+        version: None where the bucket keeps no versions.
+        etag: changes with the content; "" for a deletion.
+        written: when.
+        deletion: it is a mark that the object was deleted, and has no content.
+    """
+
+    key: str
+    version: str | None
+    etag: str
+    written: datetime
+    deletion: bool
+
+
+@dataclass(frozen=True)
+class Lock:
+    """Until when nobody, the owner of the bucket included, can remove a version of an object."""
+
+    mode: str
+    until: datetime
+
+
+class Unreachable(SourceError):  # noqa: N818 - the state of the store
+    """The store cannot be reached now, or goes on failing; what was asked may be right."""
+
+
 class ObjectStore:
     """A connection to a store; its methods may be called from several threads.
 
@@ -174,6 +212,55 @@ class ObjectStore:
             response.close()
             response.release_conn()
 
+    def require_lock(self, bucket: str) -> None:
+        """Raise `SourceError` when the bucket has no object lock."""
+        with self._errors(bucket):
+            self._client.get_object_lock_config(bucket)
+
+    def put_locked(self, bucket: str, key: str, source: Path, *, until: datetime) -> None:
+        """Store a file so that nobody can remove or replace this version of it before `until` (mode COMPLIANCE)."""
+        with self._errors(bucket), source.open("rb") as stream:
+            size = source.stat().st_size
+            self._client.put_object(bucket, key, stream, size, retention=Retention(COMPLIANCE, until))
+
+    def lock(self, bucket: str, key: str, version: str | None = None) -> Lock | None:
+        """What keeps a version of an object, None when nothing does.
+
+        Read from the headers of the object: the client's own call does not understand the times of every store.
+        """
+        with self._errors(bucket):
+            headers = self._client.stat_object(bucket, key, version_id=version).metadata or {}
+            mode, until = (headers.get(f"x-amz-object-lock-{name}") for name in ("mode", "retain-until-date"))
+            return None if mode is None or until is None else Lock(mode, datetime.fromisoformat(until))
+
+    def versions(self, bucket: str, prefix: str) -> list[StoredVersion]:
+        """All versions of all objects whose key begins with `prefix`, by key, then oldest first."""
+        with self._errors(bucket):
+            found = self._client.list_objects(bucket, prefix=prefix, recursive=True, include_version=True)
+            versions = [
+                StoredVersion(
+                    key=item.object_name,
+                    version=item.version_id,
+                    etag=item.etag or "",
+                    written=item.last_modified,
+                    deletion=item.is_delete_marker,
+                )
+                for item in found
+            ]
+        return sorted(versions, key=lambda version: (version.key, version.written))
+
+    @contextmanager
+    def reading(self, bucket: str, key: str, version: str | None = None) -> Iterator[IO[bytes]]:
+        """The content of an object, as a file to be read once; errors while reading are the store's as well."""
+        with self._errors(bucket):
+            response = cast(urllib3.HTTPResponse, self._client.get_object(bucket, key, version_id=version))
+            response.auto_close = False  # or reading its end counts as using a closed file
+            try:
+                yield io.BufferedReader(response, _CHUNK)
+            finally:
+                response.close()
+                response.release_conn()
+
     @contextmanager
     def _errors(self, bucket: str) -> Iterator[None]:
         place = f"s3://{bucket} at {self.endpoint}"
@@ -185,7 +272,7 @@ class ObjectStore:
         except (InvalidResponseError, ParseError) as error:
             raise SourceError(f"{place} must speak S3, answers otherwise; check AWS_ENDPOINT_URL") from error
         except (MinioException, HTTPError) as error:
-            raise SourceError(
+            raise Unreachable(
                 f"{place} must be reachable: {_reason(error)}; check AWS_ENDPOINT_URL and run again"
             ) from error
         except ValueError as error:

@@ -126,6 +126,12 @@ class Registry:
         with self._errors():
             self._client.set_registered_model_alias(model, alias, version)
 
+    def download(self, version: RegisteredVersion, folder: Path) -> Path:
+        """Copy the files of a version to a folder below `folder`, which is made, and return it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with self._errors():
+            return Path(self._client.download_artifacts(version.run_id, Path(version.source).name, str(folder)))
+
     def artifact(self, run_id: str, path: str) -> bytes:
         """Content of one file of a run."""
         with self._errors(), tempfile.TemporaryDirectory() as folder:

@@ -12,6 +12,7 @@ from cxr.errors import BundleError, ContractError
 BUNDLE_FILE = "bundle.json"
 MODEL_FILE = "model.onnx"
 DRIFT_FOLDER = "drift"
+GATE_FOLDER = "gate"
 REPORTS_FOLDER = "reports"
 MODEL_CARD_FILE = "MODEL_CARD.md"
 
@@ -34,6 +35,28 @@ class OutOfDistribution(Contract, frozen=True, kw_only=True):
 
     limit: float
     quantile: float
+
+
+PICTURES = ("frontal", "rotated", "wrong_view", "not_a_chest_film")
+"""What the gate takes a picture for: an upright frontal chest film, or the code of its refusal."""
+
+
+class PictureGate(Contract, frozen=True, kw_only=True):
+    """Limits on the log-odds of being an upright frontal chest film, as `gate/gate.npz` sees a picture's layout.
+
+    The network is not asked: embeddings of hands and of lateral films lie among those of chest films.
+
+    Attributes:
+        refuse_below: a picture under it is refused before the network sees it.
+        refer_below: a picture under it is referred, whatever the network says.
+        refused_share, referred_share: of the validation films, clean and with clinical corruptions, that lie under the
+            limits.
+    """
+
+    refuse_below: float
+    refer_below: float
+    refused_share: float
+    referred_share: float
 
 
 class Provenance(Contract, frozen=True, kw_only=True):
@@ -63,6 +86,7 @@ class BundleManifest(Contract, frozen=True, kw_only=True):
     preprocessing: Preprocessing
     calibration: Calibration
     out_of_distribution: OutOfDistribution
+    gate: PictureGate
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     provenance: Provenance

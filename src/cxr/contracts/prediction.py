@@ -26,7 +26,8 @@ class FilmPrediction(Contract, frozen=True, kw_only=True, tag_field="outcome", t
         confidence: its probability.
         operating_points: `OperatingPoint.key` to whether the film is positive there.
         distance: from the training films, see `cxr.contracts.bundle.OutOfDistribution`.
-        out_of_distribution: the distance is beyond the bundle's limit; the probabilities mean nothing then.
+        out_of_distribution: the distance is beyond the bundle's limit, or the picture passed the gate by little; the
+            probabilities mean nothing then.
         referred: why a radiologist must decide instead; empty when the decision stands.
         activation: peak of the decision's activation map.
     """

@@ -2,8 +2,10 @@
 
 import io
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,9 @@ VARIANCE = 0.95
 """Share of the training embeddings' variance that the components keep, unless that takes more than …"""
 MOST_COMPONENTS = 64
 """… this many: two-sample tests lose power with every feature that holds nothing but noise."""
+
+_PROJECTION = ("mean", "components", "scale", "residual")
+_SEEN = ("embedding", "logits", "statistics")
 
 Floats = npt.NDArray[np.float32]
 
@@ -52,20 +57,33 @@ class Projection:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Reference:
+class SeenFilms:
+    """What the network and the statistics say of n films.
+
+    Attributes:
+        embedding: float32 [n, k], projected.
+        logits: float32 [n, c]; probabilities follow with the temperature of the bundle.
+        statistics: float32 [n, s], see `cxr.drift.statistics`.
+        distance: float32 [n], from the training films; None in references that are older than it.
+    """
+
+    embedding: Floats
+    logits: Floats
+    statistics: Floats
+    distance: Floats | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Reference(SeenFilms):
     """What later films are compared with: n validation films.
 
     Attributes:
         projection: fitted on the training films.
-        embedding: float32 [n, k], projected.
-        logits: float32 [n, c]; probabilities follow with the temperature of the bundle.
-        statistics: float32 [n, s], see `cxr.drift.statistics`.
+        rehearsal: test films by condition, see `cxr.contracts.drift.Rehearsal`.
     """
 
     projection: Projection
-    embedding: Floats
-    logits: Floats
-    statistics: Floats
+    rehearsal: Mapping[str, SeenFilms] = field(default_factory=dict)
 
 
 def fit_projection(embedding: Floats) -> tuple[Projection, float]:
@@ -101,17 +119,11 @@ def fit_projection(embedding: Floats) -> tuple[Projection, float]:
 def write_reference(folder: Path, reference: Reference, manifest: DriftReference) -> None:
     """Write `reference.npz` and `reference.json`; the same values give the same bytes."""
     buffer = io.BytesIO()
-    projection = reference.projection
-    np.savez(
-        buffer,
-        mean=projection.mean,
-        components=projection.components,
-        scale=projection.scale,
-        residual=projection.residual,
-        embedding=reference.embedding,
-        logits=reference.logits,
-        statistics=reference.statistics,
-    )
+    arrays: dict[str, Any] = {name: getattr(reference.projection, name) for name in _PROJECTION}
+    arrays |= _arrays("", reference)
+    for condition, seen in reference.rehearsal.items():
+        arrays |= _arrays(f"{condition}.", seen)
+    np.savez(buffer, **arrays)
     write_bytes(folder / ARRAYS_FILE, buffer.getvalue())
     write_json(folder / REFERENCE_FILE, manifest)
 
@@ -131,18 +143,30 @@ def read_reference(folder: Path) -> tuple[Reference, DriftReference]:
             f"{path} must hold the float32 arrays that {REFERENCE_FILE} describes, {expected}, has {found}; "
             "run `cxr fit-drift` again"
         )
-    projection = Projection(**{name: arrays.pop(name) for name in ("mean", "components", "scale", "residual")})
-    return Reference(projection=projection, **arrays), manifest
+    rehearsal = {
+        condition: SeenFilms(**{name: arrays[f"{condition}.{name}"] for name in (*_SEEN, "distance")})
+        for condition in (manifest.rehearsal.conditions if manifest.rehearsal else ())
+    }
+    projection = Projection(**{name: arrays[name] for name in _PROJECTION})
+    seen = {name: arrays[name] for name in _SEEN}
+    return Reference(projection=projection, **seen, distance=arrays.get("distance"), rehearsal=rehearsal), manifest
+
+
+def _arrays(prefix: str, seen: SeenFilms) -> dict[str, Floats]:
+    arrays = {f"{prefix}{name}": getattr(seen, name) for name in _SEEN}
+    return arrays if seen.distance is None else arrays | {f"{prefix}distance": seen.distance}
 
 
 def _shapes(manifest: DriftReference) -> dict[str, tuple[int, ...]]:
-    n, k, d = manifest.reference_films, manifest.components, manifest.features
-    return {
-        "mean": (d,),
-        "components": (k, d),
-        "scale": (k,),
-        "residual": (),
-        "embedding": (n, k),
-        "logits": (n, len(manifest.findings)),
-        "statistics": (n, len(manifest.statistics)),
-    }
+    k, d, rehearsal = manifest.components, manifest.features, manifest.rehearsal
+    shapes: dict[str, tuple[int, ...]] = {"mean": (d,), "components": (k, d), "scale": (k,), "residual": ()}
+    parts = {"": manifest.reference_films}
+    if rehearsal is not None:
+        parts |= {f"{condition}.": rehearsal.films for condition in rehearsal.conditions}
+    for prefix, films in parts.items():
+        shapes[f"{prefix}embedding"] = (films, k)
+        shapes[f"{prefix}logits"] = (films, len(manifest.findings))
+        shapes[f"{prefix}statistics"] = (films, len(manifest.statistics))
+        if rehearsal is not None:
+            shapes[f"{prefix}distance"] = (films,)
+    return shapes

@@ -1,40 +1,50 @@
 """Running an exported graph with ONNX Runtime, without torch."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from cxr.contracts.bundle import MODEL_FILE, BundleManifest, read_bundle
-from cxr.errors import BundleError
+from cxr.errors import BundleError, ServingError
 from cxr.modeling.outputs import Outputs
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
+Device = Literal["cpu", "cuda"]
+
 _QUIET = 3
+_CUDA = "CUDAExecutionProvider"
+_PROVIDERS: dict[Device, list[Any]] = {
+    "cpu": ["CPUExecutionProvider"],
+    # f32 as on the CPU; without the search that a new batch size would cost
+    "cuda": [(_CUDA, {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}), "CPUExecutionProvider"],
+}
 
 
 class GraphSession:
-    """An exported graph on the CPU.
+    """An exported graph under ONNX Runtime.
 
     Attributes:
         side: of the square films that it takes, pixels.
         findings: number of logits.
     """
 
-    def __init__(self, path: Path, *, threads: int | None = None) -> None:
+    def __init__(self, path: Path, *, threads: int | None = None, device: Device = "cpu") -> None:
         """Load a graph.
 
         Args:
             path: ONNX file as `cxr.modeling.export.export_onnx` writes it.
-            threads: of one forward pass; all cores when None.
+            threads: of one forward pass on the CPU; all cores when None.
+            device: "cuda" needs the package onnxruntime-gpu and its CUDA libraries.
 
         Raises:
             BundleError: the file is no such graph.
+            ServingError: ONNX Runtime cannot use the device.
         """
-        self._session = _open(path, threads)
+        self._session = _open(path, threads, device)
         try:
             (films,) = self._session.get_inputs()
             shapes = {output.name: output.shape for output in self._session.get_outputs()}
@@ -115,7 +125,7 @@ class BundleSession:
         return self._graph.infer(films, maps=maps, batch_size=batch_size)
 
 
-def _open(path: Path, threads: int | None) -> "InferenceSession":
+def _open(path: Path, threads: int | None, device: Device) -> "InferenceSession":
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
@@ -132,7 +142,13 @@ def _open(path: Path, threads: int | None) -> "InferenceSession":
         runtime.NotImplemented,
         runtime.Fail,
     )
+    if device == "cuda" and _CUDA not in onnxruntime.get_available_providers():
+        raise ServingError("ONNX Runtime must have its CUDA provider for device 'cuda'; install onnxruntime-gpu")
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(path), options, providers=_PROVIDERS[device])
     except unusable as error:
         raise BundleError(f"{path} must be an ONNX graph that ONNX Runtime can run: {error}") from error
+    if device == "cuda" and _CUDA not in session.get_providers():
+        # it goes on with the CPU when libraries are missing
+        raise ServingError("ONNX Runtime must find CUDA and cuDNN for device 'cuda', it did not; check the libraries")
+    return session

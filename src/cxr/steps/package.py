@@ -11,6 +11,7 @@ from cxr import __version__
 from cxr.contracts.bundle import (
     BUNDLE_FILE,
     DRIFT_FOLDER,
+    GATE_FOLDER,
     MODEL_CARD_FILE,
     MODEL_FILE,
     REPORTS_FOLDER,
@@ -20,6 +21,7 @@ from cxr.contracts.bundle import (
 from cxr.contracts.checkpoint import RECIPE_FILE, WEIGHTS_FILE
 from cxr.contracts.drift import ARRAYS_FILE, REFERENCE_FILE, DriftReference
 from cxr.contracts.files import file_digest, new_folder, read_json, value_digest, write_bytes, write_json
+from cxr.contracts.gate import GATE_FILE, GATE_WEIGHTS_FILE, GateReport
 from cxr.contracts.metrics import (
     CALIBRATION_FILE,
     LOCALISATION_FILE,
@@ -34,6 +36,7 @@ from cxr.contracts.studies import StudyIndex
 from cxr.domain import Split
 from cxr.drift.reference import read_reference
 from cxr.errors import BundleError
+from cxr.imaging.gate import read_gate
 from cxr.modeling.checkpoint import Checkpoint, read_checkpoint
 from cxr.modeling.dataset import load_films
 from cxr.modeling.export import CHECKED_BATCHES, check_onnx, export_onnx
@@ -51,6 +54,7 @@ class _Parts:
     robustness: RobustnessReport
     localisation: LocalisationReport
     drift: DriftReference
+    gate: GateReport
 
     def check(self, *, checkpoint: str, index: str) -> None:
         """Raise `BundleError` unless all of them are of this checkpoint and this index."""
@@ -59,6 +63,7 @@ class _Parts:
             "robustness": (self.robustness.model, self.robustness.index),
             "explanation": (self.localisation.model, self.localisation.index),
             "drift": (self.drift.checkpoint, self.drift.index),
+            "gate": (self.gate.checkpoint, self.gate.index),
         }
         for name, (model, films) in named.items():
             if (model, films) != (checkpoint, index):
@@ -77,6 +82,7 @@ def package(
     robustness: Path,
     explanation: Path,
     drift: Path,
+    gate: Path,
     out: Path,
 ) -> BundleManifest:
     """Export the network to ONNX, check it on test films, and write the bundle.
@@ -92,6 +98,7 @@ def package(
         robustness: its report.
         explanation: its localisation report.
         drift: its reference.
+        gate: what it refuses to look at.
         out: bundle to write, see `cxr.contracts.bundle`.
 
     Raises:
@@ -106,11 +113,12 @@ def package(
         robustness=read_json(robustness / ROBUSTNESS_FILE, RobustnessReport),
         localisation=read_json(explanation / LOCALISATION_FILE, LocalisationReport),
         drift=read_reference(drift)[1],
+        gate=read_gate(gate)[1],
     )
     parts.check(checkpoint=model.digest, index=index.digest)
     with new_folder(out) as folder:
-        (folder / DRIFT_FOLDER).mkdir()
-        (folder / REPORTS_FOLDER).mkdir()
+        for name in (DRIFT_FOLDER, GATE_FOLDER, REPORTS_FOLDER):
+            (folder / name).mkdir()
         for source, copy in {
             checkpoint / WEIGHTS_FILE: folder / WEIGHTS_FILE,
             checkpoint / RECIPE_FILE: folder / REPORTS_FOLDER / RECIPE_FILE,
@@ -119,6 +127,8 @@ def package(
             explanation / LOCALISATION_FILE: folder / REPORTS_FOLDER / LOCALISATION_FILE,
             drift / ARRAYS_FILE: folder / DRIFT_FOLDER / ARRAYS_FILE,
             drift / REFERENCE_FILE: folder / DRIFT_FOLDER / REFERENCE_FILE,
+            gate / GATE_WEIGHTS_FILE: folder / GATE_FOLDER / GATE_WEIGHTS_FILE,
+            gate / GATE_FILE: folder / GATE_FOLDER / GATE_FILE,
         }.items():
             shutil.copyfile(source, copy)
         manifest = _write_model(folder, model, parts, index, studies)
@@ -143,6 +153,7 @@ def _write_model(folder: Path, model: Checkpoint, parts: _Parts, index: StudyInd
         preprocessing=recipe.preprocessing,
         calibration=parts.calibration,
         out_of_distribution=parts.drift.out_of_distribution,
+        gate=parts.gate.limits,
         inputs=(inputs,),
         outputs=tuple(outputs),
         provenance=_provenance(model, index),

@@ -1,0 +1,1 @@
+"""Pictures that are no frontal chest films, drawn from scratch at random."""

@@ -1,0 +1,1 @@
+"""REST: the routes of the service, what guards them, and the page."""

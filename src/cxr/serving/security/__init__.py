@@ -1,0 +1,1 @@
+"""Who may ask, how often, over what, and what a request may be."""
