@@ -210,7 +210,7 @@ def drawn_film() -> bytes:
 
 
 def at_side(bundle: Path, side: int, folder: Path) -> Path:
-    """The bundle with its weights in a network of another side and the default stride: for its time, not its answers."""
+    """The bundle with its weights in a network of another side and default stride: for its time, not its answers."""
     recipe = read_json(bundle / "reports" / RECIPE_FILE, Recipe)
     recipe = msgspec.structs.replace(
         recipe,

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from cxr.contracts.recipe import Preprocessing
-from cxr.imaging.preprocess import network_input, stored_film
+from cxr.imaging.preprocess import network_input, percentiles, stored_film
 
 PREPROCESSING = Preprocessing(size=64, stored_side=100)
 
@@ -34,7 +34,7 @@ def test_a_constant_film_of_many_bits_is_black():
 
 
 @settings(deadline=None, max_examples=50)
-@given(arrays.arrays(np.uint8, st.tuples(st.integers(8, 120), st.integers(8, 120))))
+@given(arrays(np.uint8, st.tuples(st.integers(8, 120), st.integers(8, 120))))
 def test_the_network_input_is_always_a_square_of_bytes(film):
     square = network_input(film, PREPROCESSING)
     assert square.shape == (64, 64)
@@ -57,3 +57,11 @@ def test_grey_levels_fill_the_range_between_the_clip_percentiles():
 
 def test_a_constant_film_stays_as_it_is():
     assert (network_input(np.full((80, 80), 7, np.uint8), PREPROCESSING) == 7).all()
+
+
+@given(
+    arrays(np.uint8, array_shapes(min_dims=1, max_dims=2, max_side=40)),
+    st.lists(st.floats(0, 100), min_size=1, max_size=4),
+)
+def test_percentiles_of_8_bit_values_are_numpys(film, shares):
+    assert percentiles(film, shares) == tuple(np.percentile(film, shares))

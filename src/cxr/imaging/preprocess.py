@@ -4,6 +4,8 @@ Two stages, both deterministic and free of torch: `stored_film` (any decoded pic
 keeps) and `network_input` (a stored film to the square that the network sees). A service runs one after the other.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -38,12 +40,30 @@ def network_input(film: Film, preprocessing: Preprocessing) -> Film:
     """
     side = preprocessing.size
     square = np.asarray(Image.fromarray(film).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0))
-    low, high = np.percentile(square, preprocessing.clip_percentiles)
+    low, high = percentiles(square, preprocessing.clip_percentiles)
     if high - low < 1:
         return square
     table = np.clip((np.arange(256) - low) * (255.0 / (high - low)) + 0.5, 0, 255).astype(np.uint8)
     stretched: Film = table[square]
     return stretched
+
+
+def percentiles(film: Film, shares: Sequence[float]) -> tuple[float, ...]:
+    """What `numpy.percentile` gives for 8-bit values, from their histogram: several times as fast.
+
+    Args:
+        film: uint8, any shape, not empty.
+        shares: percentages, 0..100.
+    """
+    below = np.bincount(film.ravel(), minlength=256).cumsum()
+    found = []
+    for share in shares:
+        place = share / 100 * (film.size - 1)
+        first = int(place)
+        low, high = (float(level) for level in np.searchsorted(below, [first, min(first + 1, film.size - 1)], "right"))
+        part = place - first
+        found.append(low + (high - low) * part if part < 0.5 else high - (high - low) * (1 - part))
+    return tuple(found)
 
 
 def _to_8_bit(pixels: npt.NDArray[np.generic]) -> Film:

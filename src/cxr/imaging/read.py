@@ -16,6 +16,7 @@ from PIL import Image
 from cxr.errors import RejectedFilm
 from cxr.imaging.header import Facts
 from cxr.imaging.polarity import is_negative, negated
+from cxr.imaging.preprocess import percentiles
 
 MAX_BYTES = 128 * 2**20
 """Largest file read, unless the caller says otherwise; an uncompressed 43 x 35 cm film at 0.1 mm has 30 MB."""
@@ -188,7 +189,7 @@ def _grey(picture: Image.Image) -> Grey:
         return np.asarray(Image.composite(colour, Image.new("L", picture.size), alpha))
     if picture.mode not in ("L", "1"):
         picture = picture.convert("RGB")
-    return np.asarray(picture.convert("L"))
+    return np.asarray(picture if picture.mode == "L" else picture.convert("L"))
 
 
 def _check(pixels: npt.NDArray[Any], min_side: int) -> None:
@@ -198,6 +199,7 @@ def _check(pixels: npt.NDArray[Any], min_side: int) -> None:
             "too_small", f"the short side must be at least {min_side} pixels, the film is {width} x {height}"
         )
     step = max(1, min(height, width) // 256)
-    low, high = np.percentile(pixels[::step, ::step], [1, 99])
+    shown, shares = pixels[::step, ::step], (1, 99)
+    low, high = percentiles(shown, shares) if shown.dtype == np.uint8 else np.percentile(shown, shares)
     if low == high:
         raise RejectedFilm("constant", "the film must show something; nearly all of its pixels have one value")

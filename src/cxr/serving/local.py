@@ -75,10 +75,8 @@ def serve(
     if bundle is None:
         bundle = champion_bundle(run=run, state=state, tracking_uri=tracking_uri, model_name=model_name)
     python = drift_python if drift_python.exists() else None
-    if python is not None and not (state / "drift" / read_bundle(bundle, verify=False).digest[:16] / MEASURED).exists():
-        yield "measuring the drift tests on this bundle, once (about a minute)"
-        command = [str(python), "-m", "cxr.sidecar", "measure", "--bundle", str(bundle), "--state", str(state / "drift")]
-        yield subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout.rstrip()  # noqa: S603
+    if python is not None:
+        yield from _measured(python, bundle, state / "drift")
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())
@@ -95,6 +93,15 @@ def serve(
         while not ending.wait(0.5):
             if any(process.poll() is not None for process in processes):
                 raise ServingError(f"a process of the service ended; see the logs in {state}")
+
+
+def _measured(python: Path, bundle: Path, state: Path) -> Iterator[str]:
+    """Let the sidecar measure its tests on a bundle that it has not measured yet."""
+    if (state / read_bundle(bundle, verify=False).digest[:16] / MEASURED).exists():
+        return
+    yield "measuring the drift tests on this bundle, once (about a minute)"
+    command = [str(python), "-m", "cxr.sidecar", "measure", "--bundle", str(bundle), "--state", str(state)]
+    yield subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout.rstrip()  # noqa: S603 - our own
 
 
 def _introduction(local: Local, bundle: Path) -> Iterator[str]:

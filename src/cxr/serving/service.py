@@ -7,8 +7,9 @@ is durable in the audit trail.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,11 +147,13 @@ class Service:
         self._decoders.shutdown()
         await self.journal.close()
 
-    async def classify(self, data: bytes) -> Answer:
+    async def classify(self, data: bytes, *, again: bool = False) -> Answer:
         """Classify one film.
 
         Args:
             data: DICOM, PNG or JPEG.
+            again: the caller has its prediction and wants to know more of it: it is recorded, but neither counted nor
+                shown to the drift sidecar a second time.
 
         Raises:
             Problem: the film is refused, or the service cannot answer now. Both are recorded.
@@ -158,7 +161,7 @@ class Service:
         with self.loaded.used() as loaded, self.metrics.in_flight.track_inprogress():
             with loaded.expecting():
                 prepared = await self._prepare(loaded, data)
-            return await self._classified(loaded, prepared, data)
+            return await self._classified(loaded, prepared, data, again=again)
 
     async def classify_tensor(self, films: npt.NDArray[np.float32]) -> list[Answer]:
         """Classify films that the caller has prepared as `cxr.imaging.preprocess.network_input` does.
@@ -200,15 +203,12 @@ class Service:
             return await self._classified(loaded, prepared, data)
 
     async def _prepare(self, loaded: LoadedBundle, data: bytes) -> Prepared:
-        started = time.perf_counter()
         loop = asyncio.get_running_loop()
         try:
-            with _tracer.start_as_current_span("decode"):
-                prepared = await loop.run_in_executor(self._decoders, self._decode, loaded, data)
+            with self._timed("decode"), _tracer.start_as_current_span("decode"):
+                return await loop.run_in_executor(self._decoders, self._decode, loaded, data)
         except RejectedFilm as rejected:
             raise await self._refused(rejected, loaded, data) from None
-        self.metrics.stage_seconds.labels("decode").observe(time.perf_counter() - started)
-        return prepared
 
     def _decode(self, loaded: LoadedBundle, data: bytes) -> Prepared:
         settings = self.settings
@@ -217,12 +217,18 @@ class Service:
         )
         return loaded.interpreter.before(reading.pixels)
 
-    async def _classified(self, loaded: LoadedBundle, prepared: Prepared, data: bytes) -> Answer:
+    async def _classified(
+        self, loaded: LoadedBundle, prepared: Prepared, data: bytes, *, again: bool = False
+    ) -> Answer:
         outputs = await self._infer(loaded, prepared.film)
         prediction = loaded.interpreter.after(
             prepared, logits=outputs.logits, embedding=outputs.embedding, maps=outputs.maps, name=""
         )
-        await self._record(loaded, prediction, prepared.film, outputs, data)
+        with self._timed("audit"):
+            await self.journal.predicted(loaded.bundle, prediction, data)
+        if not again:
+            self._count(loaded, prediction)
+            self.journal.observed(prediction, outputs, prepared.film)
         return Answer(prediction=prediction, outputs=outputs, prepared=prepared, loaded=loaded)
 
     async def _infer(self, loaded: LoadedBundle, film: Film) -> Classified:
@@ -245,18 +251,19 @@ class Service:
         self.metrics.stage_seconds.labels("queue").observe(outputs.queued)
         return outputs
 
-    async def _record(
-        self, loaded: LoadedBundle, prediction: FilmPrediction, film: Film, outputs: Classified, data: bytes
-    ) -> None:
-        metrics, started = self.metrics, time.perf_counter()
-        await self.journal.predicted(loaded.bundle, prediction, data)
-        metrics.stage_seconds.labels("audit").observe(time.perf_counter() - started)
+    def _count(self, loaded: LoadedBundle, prediction: FilmPrediction) -> None:
+        metrics = self.metrics
         metrics.predictions.labels(prediction.decision).inc()
         for reason in prediction.referred:
             metrics.referrals.labels(reason).inc()
         metrics.confidence.observe(prediction.confidence)
         metrics.distance.observe(prediction.distance / loaded.bundle.manifest.out_of_distribution.limit)
-        self.journal.observed(prediction, outputs, film)
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.metrics.stage_seconds.labels(stage).observe(time.perf_counter() - started)
 
     async def _refused(self, rejected: RejectedFilm, loaded: LoadedBundle, data: bytes) -> Problem:
         self.metrics.refusals.labels(rejected.code).inc()

@@ -75,7 +75,7 @@ def _films(service: Service) -> APIRouter:
         format: Annotated[Format, Query(description="`overlay`: on the film; `map`: alone, transparent.")] = "overlay",
     ) -> Response:
         """Where the evidence for a finding lies, as a PNG."""
-        answer = await service.classify((await one_film(request)).data)
+        answer = await service.classify((await one_film(request)).data, again=True)
         findings = answer.loaded.bundle.manifest.findings
         chosen = answer.prediction.decision if finding is None else finding
         if chosen not in findings:
@@ -104,10 +104,11 @@ def _about(service: Service) -> APIRouter:
     @router.get("/health", responses=schemas.HEALTH)
     async def health() -> Response:
         """Whether requests are wanted, and the bundle that answers them."""
+        needed = {"key_required": service.settings.keys is not None}
         if service.draining or not service.ready:
-            return answered({"status": "draining" if service.draining else "loading"}, 503)
+            return answered({"status": "draining" if service.draining else "loading", **needed}, 503)
         loaded = service.loaded
-        return answered({"status": "ok", "bundle": loaded.bundle.digest, "backend": loaded.backend_name})
+        return answered({"status": "ok", "bundle": loaded.bundle.digest, "backend": loaded.backend_name, **needed})
 
     router.add_api_route("/metrics", metrics_handler, methods=["GET"], include_in_schema=False)
 

@@ -8,6 +8,7 @@ Schema = dict[str, Any]
 
 _BINARY: Schema = {"type": "string", "format": "binary"}
 _TEXT: Schema = {"type": "string"}
+_YES_NO: Schema = {"type": "boolean"}
 _NUMBER: Schema = {"type": "number"}
 _SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 _PICTURES = ("image/png", "image/jpeg", "application/dicom", "application/octet-stream")
@@ -80,9 +81,16 @@ BATCH: dict[int | str, Schema] = {
     )
 }
 PICTURE: dict[int | str, Schema] = {200: {"description": "A picture", "content": {"image/png": {"schema": _BINARY}}}}
+_OK: Schema = {"const": "ok"}
+_NOT_NOW: Schema = {"enum": ["loading", "draining"]}
 HEALTH: dict[int | str, Schema] = {
-    200: _json(_object({"status": {"const": "ok"}, "bundle": _TEXT, "backend": _TEXT}), "Requests are wanted"),
-    503: _json(_object({"status": {"enum": ["loading", "draining"]}}), "Requests are not wanted now"),
+    200: _json(
+        _object({"status": {"const": "ok"}, "bundle": _TEXT, "backend": _TEXT, "key_required": _YES_NO}),
+        "Requests are wanted",
+    ),
+    503: _json(
+        _object({"status": {"enum": ["loading", "draining"]}, "key_required": _YES_NO}), "Requests are not wanted now"
+    ),
 }
 READY: dict[int | str, Schema] = {503: _json(_object({"ready": {"const": False}}), "Requests are not wanted now")}
 MODEL: dict[int | str, Schema] = {
