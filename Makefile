@@ -133,7 +133,7 @@ test-drift: $(DRIFT_READY) ## The drift sidecar's tests, in its environment
 test-page: $(READY) ## The page in headless Chromium (installs Debian's package)
 	@command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && \
 	  $(SUDO) apt-get install -y -qq --no-install-recommends chromium; }
-	$(BIN)/pytest tests/serving/web $(ARGS)
+	$(BIN)/pytest -m page tests/serving $(ARGS)
 
 .PHONY: test-service
 test-service: $(READY) $(DRIFT_READY) ## The service under fuzzing and load: minutes

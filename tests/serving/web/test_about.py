@@ -9,6 +9,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from support.browsing import Service, Visit
 
+pytestmark = pytest.mark.page
+
 RENDER = """async (source) => {
     const { rendered } = await import("./static/markdown.js");
     const box = document.createElement("div");

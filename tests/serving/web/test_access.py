@@ -7,6 +7,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from support.browsing import Visit
 
+pytestmark = pytest.mark.page
+
 ROLES = "button|checkbox|radio|slider|combobox|textbox|link|meter|region|toolbar|radiogroup|navigation"
 NAMELESS = re.compile(rf"^\s*- (?:{ROLES})\b(?! \")", re.M)
 LONG_WORD = "sensitivity_at_specificity_95" * 4

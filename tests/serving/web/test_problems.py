@@ -10,6 +10,8 @@ from playwright.sync_api import Route, expect
 from support.browsing import UNREACHABLE, Visit
 from support.films import chest, encoded
 
+pytestmark = pytest.mark.page
+
 
 @pytest.fixture(autouse=True)
 def refusals_are_meant(visit: Visit) -> None:

@@ -10,6 +10,8 @@ from playwright.sync_api import Request, Route, expect
 from support.browsing import Visit
 from support.films import dicom, encoded
 
+pytestmark = pytest.mark.page
+
 Film = npt.NDArray[np.uint8]
 DROP = """([name, bytes]) => {
     const dropped = new DataTransfer();
