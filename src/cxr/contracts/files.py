@@ -81,6 +81,15 @@ def replace_folder(draft: Path, target: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, as hexadecimal."""
     with path.open("rb") as stream:

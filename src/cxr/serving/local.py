@@ -31,6 +31,7 @@ MEASURED = "measurement.json"
 
 _PATIENCE = 120.0
 _GRACE = 40.0
+_PAUSE = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,7 @@ def serve(
     if python is not None:
         yield from _measured(python, bundle, state / "drift")
     ending = threading.Event()
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())
     with running(
@@ -90,9 +92,14 @@ def serve(
         options=options,
     ) as (local, processes):
         yield from _introduction(local, bundle)
+        *sidecars, predictor = processes
         while not ending.wait(0.5):
-            if any(process.poll() is not None for process in processes):
-                raise ServingError(f"a process of the service ended; see the logs in {state}")
+            if predictor.poll() is not None:
+                raise ServingError(f"the predictor ended; see {state / 'predictor.log'}")
+            if python is not None and sidecars and processes[0].poll() is not None:
+                yield f"the drift sidecar ended and is started again; see {state / 'drift.log'}"
+                processes[0] = _sidecar(python, bundle, state, drift_port)
+                ending.wait(_PAUSE)
 
 
 def _measured(python: Path, bundle: Path, state: Path) -> Iterator[str]:

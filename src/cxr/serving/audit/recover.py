@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from cxr.contracts.files import write_bytes
+from cxr.contracts.files import sync_folder, write_bytes
 from cxr.serving.audit.chain import Altered, Chain
 from cxr.serving.audit.record import (
     FORMAT,
@@ -34,7 +34,6 @@ from cxr.serving.audit.segment import (
     read_head,
     seal_name,
     segment_files,
-    sync_folder,
 )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from cxr.contracts.files import Contract, write_bytes
+from cxr.contracts.files import Contract, sync_folder, write_bytes
 from cxr.serving.audit.chain import Altered, Chain
 from cxr.serving.audit.record import Head, TrailId
 
@@ -189,15 +189,6 @@ def read_head(folder: Path, chain: Chain) -> Head | None:
     if value.digest != chain.digest(_signed(value.head)):
         raise Altered
     return value.head
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _signed(head: Head) -> bytes:

@@ -5,6 +5,7 @@ import stat
 import uuid
 from pathlib import Path
 
+from cxr.contracts.files import sync_folder
 from cxr.errors import ServingError
 
 _OTHERS = stat.S_IRWXO
@@ -19,7 +20,7 @@ def write_private(path: Path, data: bytes) -> None:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def create_private(path: Path, data: bytes) -> bool:
@@ -32,7 +33,7 @@ def create_private(path: Path, data: bytes) -> bool:
         return False
     finally:
         draft.unlink()
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return True
 
 
@@ -71,11 +72,3 @@ def _draft(path: Path, data: bytes) -> Path:
         stream.flush()
         os.fsync(stream.fileno())
     return draft
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

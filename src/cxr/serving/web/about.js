@@ -4,8 +4,8 @@ import { byId, capital, el, facts } from "./dom.js";
 import { rendered } from "./markdown.js";
 import { pointsTable } from "./points.js";
 
-const CALM = /^(no[_ ]drift|stable|ok|none|normal)$/;
-const LOUD = /drift|alarm|alert/;
+const CALM = /^steady$/;
+const LOUD = /^(drift|suspected)$/;
 
 /** Show what GET /model says. */
 export function showModel(model) {
