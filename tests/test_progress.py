@@ -5,9 +5,10 @@ import os
 import pty
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
-from cxr.progress import RECORD, VARIABLE
+from cxr.progress import METRICS_VARIABLE, RECORD, VARIABLE
 
 PROGRAM = """
 from cxr.progress import progress
@@ -59,3 +60,21 @@ def test_a_run_that_asks_for_records_gets_them_between_the_lines():
     ended = [record["progress"] for record in records if record["done"] is None]
     assert ended == ["inner work", "inner work", "outer work"]
     assert (last, done.stderr) == ("done", "")
+
+
+METRICS = """
+from cxr.progress import metrics
+metrics(epoch=3, validation_macro_auroc=0.5, loss=1e-5)
+"""
+
+
+def test_measures_are_written_only_for_whom_asked_for_them():
+    environment = {name: value for name, value in os.environ.items() if name != METRICS_VARIABLE}
+    run = [sys.executable, "-c", METRICS]
+    done = subprocess.run(run, capture_output=True, text=True, check=True, env=environment)
+    assert (done.stdout, done.stderr) == ("", "")
+    asked = {**environment, METRICS_VARIABLE: "lines"}
+    done = subprocess.run(run, capture_output=True, text=True, check=True, env=asked)
+    stamp, _, rest = done.stdout.partition(" ")
+    assert rest == "epoch=3 validation_macro_auroc=0.500000 loss=0.000010\n"
+    assert datetime.fromisoformat(stamp).tzinfo is not None

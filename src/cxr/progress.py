@@ -1,7 +1,8 @@
 """Progress of long work: a bar with rate and time left on a terminal, silence elsewhere.
 
 A pipeline run starts every step as a process of its own, whose output is a log. It sets `CXR_PROGRESS=records`, reads
-the records from between the lines of the log, and draws the bars itself.
+the records from between the lines of the log, and draws the bars itself. A trial of Katib's sets `CXR_METRICS=lines`
+and gets what was measured as lines that its metrics collector parses.
 """
 
 import json
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 RECORD = "\x1ecxr "
 VARIABLE = "CXR_PROGRESS"
+METRICS_VARIABLE = "CXR_METRICS"
 
 _SECONDS_BETWEEN_RECORDS = 0.2
 
@@ -25,6 +28,15 @@ def emit(record: Mapping[str, Any]) -> None:
     """Write a line that is meant for the pipeline run which reads this process's output."""
     sys.stdout.write(f"{RECORD}{json.dumps(record)}\n")
     sys.stdout.flush()
+
+
+def metrics(*, epoch: int, **measured: float) -> None:
+    """Write `2026-01-31T12:00:00.000000Z epoch=3 NAME=0.912345 …` on standard output where `CXR_METRICS=lines`."""
+    if os.environ.get(METRICS_VARIABLE) == "lines":
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        values = " ".join(f"{name}={value:.6f}" for name, value in measured.items())
+        sys.stdout.write(f"{now} epoch={epoch} {values}\n")
+        sys.stdout.flush()
 
 
 @contextmanager

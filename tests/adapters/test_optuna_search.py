@@ -9,10 +9,10 @@ from tempfile import TemporaryDirectory
 import msgspec
 import pytest
 
-from cxr.adapters.optuna_search import PRUNING_EPOCH, STARTUP_TRIALS, open_search
+from cxr.adapters.optuna_search import open_search
 from cxr.contracts.overlay import with_values
 from cxr.contracts.recipe import Recipe
-from cxr.contracts.search import Parameter, SearchSpace
+from cxr.contracts.search import PRUNING_EPOCH, STARTUP_TRIALS, Parameter, SearchSpace
 from cxr.contracts.search_report import Trial
 from cxr.errors import SearchError
 

@@ -18,6 +18,16 @@ def test_the_best_trial_stands_beside_the_recipe_as_given(run: SyntheticRun):
     assert rows["validation macro AUROC"] == [own.value, best.value]
 
 
+def test_a_search_in_katib_has_no_trial_0_and_no_curves(run: SyntheticRun):
+    trials = [msgspec.structs.replace(trial, curve=()) for trial in run.search.trials if trial.number]
+    search = msgspec.structs.replace(run.search, trials=tuple(trials))
+    rows = {row[0]: values(row) for row in best_recipe_table(search).rows}
+    assert rows["loss.gamma"] == ["", search.kept.parameters["loss.gamma"]]
+    assert rows["validation macro AUROC"] == [None, search.kept.value]
+    epochs = {row[0]: row[-2] for row in trials_table(search).rows}
+    assert epochs[f"{search.best} (kept)"].reason == "Katib tells of the best epoch alone"
+
+
 def test_every_trial_has_a_row_and_a_failed_one_its_reason(run: SyntheticRun):
     table = trials_table(run.search)
     assert len(table.rows) == len(run.search.trials)

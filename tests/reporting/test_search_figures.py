@@ -1,5 +1,6 @@
 import io
 
+import msgspec
 import pytest
 from PIL import Image
 
@@ -74,6 +75,13 @@ def test_every_trial_is_there_as_what_it_became():
     assert [x for x, _ in points["failed"]] == [3]
     assert sorted(tuple(line.get_ydata()) for line in curves.lines) == [(0.5,), (0.6, 0.8), (0.7, 0.9)]
     assert lines(curves, label="trial 1, kept", color="#c4622d")
+
+
+def test_a_search_without_curves_is_drawn():
+    bare = [trial(1), trial(2), trial(3, state="pruned")]
+    known = [msgspec.structs.replace(one, value=0.7 + one.number / 10) for one in bare]
+    figure = draw_search(report(*known), SPACE)
+    figure.savefig(io.BytesIO(), format="png")
 
 
 def test_values_lie_on_their_axis_between_the_bounds():

@@ -23,21 +23,12 @@ from optuna.trial import TrialState
 
 from cxr.contracts.overlay import value_of
 from cxr.contracts.recipe import Recipe
-from cxr.contracts.search import Algorithm, Parameter
+from cxr.contracts.search import PRUNING_EPOCH, PRUNING_TRIALS, STARTUP_TRIALS, Algorithm, Parameter
 from cxr.contracts.search_report import Trial
 from cxr.contracts.search_rules import grid_values, holds
 from cxr.errors import SearchError
 
 logger = logging.getLogger(__name__)
-
-STARTUP_TRIALS = 5
-"""Trials before the samplers' model of the objective is used; they are drawn at random."""
-
-PRUNING_TRIALS = 3
-"""Complete trials before one can be pruned."""
-
-PRUNING_EPOCH = 2
-"""First epoch after which a trial can be pruned; during the first the learning rate still climbs."""
 
 _OUTCOME = "outcome"
 _IDENTITY = "identity"

@@ -9,6 +9,15 @@ from cxr.contracts.files import Contract
 
 Algorithm = Literal["bayesianoptimization", "tpe", "random", "grid"]
 
+STARTUP_TRIALS = 5
+"""Trials before the samplers' model of the objective is used; they are drawn at random."""
+
+PRUNING_TRIALS = 3
+"""Complete trials before one can be pruned."""
+
+PRUNING_EPOCH = 2
+"""First epoch after which a trial can be pruned; during the first the learning rate still climbs."""
+
 
 class Parameter(Contract, frozen=True, kw_only=True):
     """One field of the recipe to search.

@@ -16,11 +16,11 @@ class Trial(Contract, frozen=True, kw_only=True):
     """One training with other values in the searched fields.
 
     Attributes:
-        number: 0 is the recipe as it was given.
+        number: 0 is the recipe as it was given. Katib cannot be told to try that: its trials begin at 1.
         state: "pruned" was stopped for being under the median of earlier trials, "failed" has a `reason`.
         parameters: dotted field of the recipe to the value that was tried.
         value: the objective (validation macro AUROC) of the best epoch; null when no epoch ended.
-        curve: the objective after every epoch.
+        curve: the objective after every epoch; empty from Katib, which hands back no more than the best of them.
         seconds: wall time.
     """
 
@@ -57,3 +57,8 @@ class SearchReport(Contract, frozen=True, kw_only=True):
     trials: tuple[Trial, ...]
     best: int | None
     importance: dict[str, float] | None
+
+    @property
+    def kept(self) -> Trial | None:
+        """The best trial, whose values the search keeps."""
+        return next((trial for trial in self.trials if trial.number == self.best), None)

@@ -9,7 +9,8 @@ from cxr.reporting.tables import Cell, Number, Table, count, metric_label, quant
 
 def best_recipe_table(search: SearchReport) -> Table:
     """Searched fields: as the recipe was given, and as the best trial has them."""
-    own, best = _trial(search, 0), _trial(search, search.best)
+    own = next((trial for trial in search.trials if trial.number == 0), None)
+    best = _trial(search, search.best)
     rows: list[tuple[Cell, ...]] = [
         (field, _value(own.parameters[field]) if own else "", _value(value)) for field, value in best.parameters.items()
     ]
@@ -43,7 +44,7 @@ def trials_table(search: SearchReport) -> Table:
             trial.state,
             _objective(trial),
             *(_value(trial.parameters.get(field)) for field in fields),
-            count(len(trial.curve)),
+            _epochs(trial),
             Number(value=trial.seconds, style="quantity"),
         )
         for trial in search.trials
@@ -136,6 +137,12 @@ def _short(fields: tuple[str, ...]) -> tuple[str, ...]:
 
 def _trial(search: SearchReport, number: int | None) -> Trial:
     return next(trial for trial in search.trials if trial.number == number)
+
+
+def _epochs(trial: Trial) -> Number:
+    if trial.value is not None and not trial.curve:
+        return Number(value=None, style="count", reason="Katib tells of the best epoch alone")
+    return count(len(trial.curve))
 
 
 def _objective(trial: Trial | None) -> Number:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from cxr.contracts.checkpoint import History
+from cxr.contracts.checkpoint import Epoch, History
 from cxr.contracts.files import file_digest, value_digest
 from cxr.contracts.recipe import EvaluationRecipe, Gate, Recipe
 from cxr.contracts.search import SearchSpace
@@ -17,6 +17,7 @@ from cxr.modeling.checkpoint import write_checkpoint
 from cxr.modeling.dataset import load_films
 from cxr.modeling.distributed import processes
 from cxr.modeling.fit import fit
+from cxr.progress import metrics
 
 
 def train(
@@ -65,6 +66,7 @@ def train(
             device=chosen,
             scratch=state,
             weights=weights,
+            on_epoch=_tell if place.first else None,
             processes=place,
             index=index.digest,
         )
@@ -73,6 +75,12 @@ def train(
             write_checkpoint(out, network=fitted.network, recipe=recipe, findings=findings, history=fitted.history)
             shutil.rmtree(state, ignore_errors=True)
     return fitted.history
+
+
+def _tell(epoch: Epoch) -> bool:
+    """The objective after an epoch, for a process that reads this one's output; never stops the training."""
+    metrics(epoch=epoch.epoch, validation_macro_auroc=epoch.validation_macro_auroc)
+    return False
 
 
 def _key(recipe: Recipe, index: StudyIndex, weights: Path | None) -> str:

@@ -226,7 +226,7 @@ def _write(out: Path, recipe: Recipe, report: SearchReport) -> None:
 
 
 def _best(recipe: Recipe, report: SearchReport) -> Recipe:
-    return recipe if report.best is None else with_values(recipe, report.trials[report.best].parameters)
+    return recipe if report.kept is None else with_values(recipe, report.kept.parameters)
 
 
 def _write_table(path: Path, recipe: Recipe, report: SearchReport) -> None:
