@@ -118,6 +118,10 @@ serve: $(READY) $(DRIFT_READY) ## Predictor and drift sidecar on this machine; t
 mlflow-ui: $(READY) ## Browse runs and registered models at http://127.0.0.1:5000
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db --host 127.0.0.1 --port 5000
 
+.PHONY: chart-docs
+chart-docs: $(READY) ## Write the chart's README from its values
+	$(BIN)/python charts/readme.py
+
 # ---------------------------------------------------------------- checks
 
 .PHONY: test
