@@ -118,6 +118,63 @@ serve: $(READY) $(DRIFT_READY) ## Predictor and drift sidecar on this machine; t
 mlflow-ui: $(READY) ## Browse runs and registered models at http://127.0.0.1:5000
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db --host 127.0.0.1 --port 5000
 
+# ---------------------------------------------------------------- containers
+
+IMAGES := predictor drift pipeline
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+CONTAINERS ?= $(shell for p in podman buildah docker; do command -v $$p >/dev/null && echo $$p && break; done)
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo podman compose)
+BASE_IMAGE ?= python:3.11-slim-bookworm
+# Where no registry can be pulled from: make base-image images BASE_IMAGE=localhost/cxr-base:bookworm BUILD_ARGS='…'
+BUILD_ARGS ?=
+compose = CXR_VERSION=$(VERSION) CXR_UID=$$(id -u) CXR_GID=$$(id -g) $(COMPOSE)
+
+.PHONY: images
+images: $(IMAGES:%=image-%) ## Build the container images and print their sizes (podman, buildah or docker)
+	@$(CONTAINERS) images | grep -E 'SIZE|cxr/.* $(VERSION) '
+
+# --format docker: the OCI format has no health checks
+image-%: images/%/Dockerfile
+	@test -n "$(CONTAINERS)" || { echo "podman, buildah or docker must be installed; apt-get install podman buildah runc"; exit 1; }
+	$(CONTAINERS) build $(if $(filter docker,$(CONTAINERS)),,--format docker) --file $< --tag cxr/$*:$(VERSION) \
+	  --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VERSION=$(VERSION) \
+	  --build-arg REVISION=$$(git rev-parse HEAD) $(BUILD_ARGS) .
+
+.PHONY: base-image
+base-image: ## A base image made of Debian's packages, as localhost/cxr-base:bookworm, where none can be pulled
+	mkdir -p runs
+	$(SUDO) mmdebstrap --variant=minbase --include=ca-certificates,python3,python3-pip,python3-venv bookworm runs/base.tar
+	podman import runs/base.tar localhost/cxr-base:bookworm
+	rm -f runs/base.tar
+
+.PHONY: lock-predictor
+lock-predictor: $(READY) ## Compile the predictor's lock, at the versions of requirements.lock
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile images/predictor/requirements.in --python-version 3.11 --no-header --no-emit-index-url \
+	  --output-file images/predictor/requirements.lock
+
+SBOM := $(VENV)/sbom
+.PHONY: sbom
+sbom: ## What is in each image, as CycloneDX, in runs/sbom
+	@test -x $(SBOM)/bin/cyclonedx-py || { $(PYTHON) -m venv $(SBOM) && $(SBOM)/bin/python -m pip install --quiet cyclonedx-bom==7.5.0; }
+	@mkdir -p runs/sbom
+	@for image in predictor drift; do \
+	  $(SBOM)/bin/cyclonedx-py requirements images/$$image/requirements.lock --pyproject pyproject.toml \
+	    --output-reproducible --of JSON --output-file runs/sbom/$$image.cdx.json || exit 1; done
+	@$(SBOM)/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml \
+	    --output-reproducible --of JSON --output-file runs/sbom/pipeline.cdx.json
+	@ls -l runs/sbom
+
+.PHONY: compose-up
+compose-up: $(READY) ## Predictor, drift sidecar, MLflow and Prometheus in containers on this machine, without a cluster
+	@test -e $(RUN)/bundle/bundle.json || $(MAKE) --no-print-directory run
+	$(BIN)/python images/prepare.py --run $(RUN)
+	$(compose) up --detach --force-recreate
+
+.PHONY: compose-down
+compose-down: ## Stop and remove them; what they keep in runs/ stays
+	$(compose) down
+
 .PHONY: chart-docs
 chart-docs: $(READY) ## Write the chart's README from its values
 	$(BIN)/python charts/readme.py
