@@ -208,7 +208,7 @@ test-s3: $(READY) ## The object-store tests against a private Ceph gateway (inst
 
 .PHONY: test-e2e
 test-e2e: $(READY) ## The slow tests: the whole pipeline, kills and resumes
-	$(BIN)/pytest -m slow tests/e2e $(ARGS)
+	$(BIN)/pytest -m slow --ignore tests/serving $(ARGS)
 
 .PHONY: lint
 lint: $(READY) ## Style, types, layers
