@@ -5,7 +5,6 @@ python bench/sidecar_hangs.py --bundle DIR [--count 100] [--drift-python .venv-d
 
 import argparse
 import signal
-import socket
 import ssl
 import statistics
 import tempfile
@@ -13,16 +12,9 @@ import time
 from pathlib import Path
 
 import httpx
-from serving import drawn_film
+from serving import drawn_film, free_port
 
 from cxr.serving.local import prepare, running
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def median(client: httpx.Client, film: bytes, count: int) -> float:

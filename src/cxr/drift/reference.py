@@ -1,7 +1,5 @@
 """The drift reference: a projection fitted on training embeddings, and the validation films seen through it."""
 
-import io
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cxr.contracts.arrays import read_arrays, write_arrays
 from cxr.contracts.drift import ARRAYS_FILE, REFERENCE_FILE, DriftReference
-from cxr.contracts.files import read_json, write_bytes, write_json
+from cxr.contracts.files import read_json, write_json
 from cxr.errors import ContractError
 
 VARIANCE = 0.95
@@ -118,13 +117,11 @@ def fit_projection(embedding: Floats) -> tuple[Projection, float]:
 
 def write_reference(folder: Path, reference: Reference, manifest: DriftReference) -> None:
     """Write `reference.npz` and `reference.json`; the same values give the same bytes."""
-    buffer = io.BytesIO()
     arrays: dict[str, Any] = {name: getattr(reference.projection, name) for name in _PROJECTION}
     arrays |= _arrays("", reference)
     for condition, seen in reference.rehearsal.items():
         arrays |= _arrays(f"{condition}.", seen)
-    np.savez(buffer, **arrays)
-    write_bytes(folder / ARRAYS_FILE, buffer.getvalue())
+    write_arrays(folder / ARRAYS_FILE, arrays)
     write_json(folder / REFERENCE_FILE, manifest)
 
 
@@ -132,11 +129,7 @@ def read_reference(folder: Path) -> tuple[Reference, DriftReference]:
     """Read a reference; raises `ContractError` when a file is missing or malformed, or does not fit the other."""
     manifest = read_json(folder / REFERENCE_FILE, DriftReference)
     path = folder / ARRAYS_FILE
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise ContractError(f"{path} must hold plain arrays: {error}; run `cxr fit-drift` again") from error
+    arrays = read_arrays(path, step="cxr fit-drift")
     expected, found = _shapes(manifest), {name: array.shape for name, array in arrays.items()}
     if found != expected or any(array.dtype != np.float32 for array in arrays.values()):
         raise ContractError(

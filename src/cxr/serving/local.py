@@ -21,7 +21,7 @@ from cxr.contracts.bundle import BUNDLE_FILE, read_bundle
 from cxr.contracts.files import file_digest, new_folder
 from cxr.errors import RegistryError, ServingError
 from cxr.serving.security.keys import Scope, create_key
-from cxr.serving.security.private import write_private
+from cxr.serving.security.private import create_private, write_private
 from cxr.serving.security.tls import development_certificate
 
 logger = logging.getLogger(__name__)
@@ -148,8 +148,7 @@ def prepare(state: Path, *, hosts: Sequence[str] = ()) -> None:
     if not (state / "client.key").exists():
         secret = create_key(state / "keys.json", scopes=(Scope.PREDICT, Scope.ADMIN, Scope.AUDIT))
         write_private(state / "client.key", secret.encode() + b"\n")
-    if not (state / "drift.token").exists():
-        write_private(state / "drift.token", secrets.token_urlsafe(32).encode() + b"\n")
+    create_private(state / "drift.token", secrets.token_urlsafe(32).encode() + b"\n")
 
 
 @contextlib.contextmanager

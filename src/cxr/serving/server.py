@@ -14,7 +14,6 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer, _RefreshingServer
 from starlette.types import ASGIApp
 
-from cxr.errors import CxrError
 from cxr.serving.guard import Guard
 from cxr.serving.http.app import protected
 from cxr.serving.http.errors import add_problems
@@ -33,18 +32,7 @@ _BACKLOG = 2048
 
 
 class Repository(ModelRepository):  # type: ignore[misc]  # KServe is untyped
-    """One model, which a V2 load reads again and nothing unloads."""
-
-    def __init__(self, service: Service) -> None:
-        super().__init__()
-        self._service = service
-
-    async def load(self, name: str) -> bool:
-        """Read the bundle again."""
-        if name not in self.models:
-            return False
-        await self._service.load()
-        return True
+    """One model, which nothing unloads; both transports read it again themselves."""
 
     def unload(self, name: str) -> None:
         """Refused: a predictor without its model answers nobody.
@@ -120,7 +108,7 @@ async def serve(service: Service, guard: Guard) -> None:
     loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(_reload(service)))
     await service.journal.started()
     await service.load()
-    repository = Repository(service)
+    repository = Repository()
     model = CxrModel(service)
     model.ready = True
     repository.update(model)
@@ -165,7 +153,5 @@ async def _end(service: Service, rest: RestServer, grpc: GrpcServer, listening: 
 
 
 async def _reload(service: Service) -> None:
-    try:
-        await service.load()
-    except CxrError as error:
-        logger.error("the bundle was not replaced", extra={"reason": str(error)})
+    with contextlib.suppress(Problem):  # it is in the log
+        await service.reload()

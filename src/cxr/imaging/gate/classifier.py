@@ -1,7 +1,5 @@
 """The gate: a small classifier of a picture's layout, its verdicts, and its files. Numpy only, a millisecond a film."""
 
-import io
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from cxr.contracts.arrays import read_arrays, write_arrays
 from cxr.contracts.bundle import PICTURES, PictureGate
-from cxr.contracts.files import read_json, write_bytes, write_json
+from cxr.contracts.files import read_json, write_json
 from cxr.contracts.gate import GATE_FILE, GATE_WEIGHTS_FILE, GateReport
 from cxr.errors import ContractError, RejectedFilm
 from cxr.imaging.gate.layout import LENGTH, layout
@@ -115,9 +114,7 @@ def log_odds(scores: Floats) -> npt.NDArray[np.float64]:
 
 def write_gate(folder: Path, gate: Gate, report: GateReport) -> None:
     """Write `gate.npz` and `gate.json`; the same values give the same bytes."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **vars(gate.perceptron))
-    write_bytes(folder / GATE_WEIGHTS_FILE, buffer.getvalue())
+    write_arrays(folder / GATE_WEIGHTS_FILE, vars(gate.perceptron))
     write_json(folder / GATE_FILE, report)
 
 
@@ -125,11 +122,7 @@ def read_gate(folder: Path) -> tuple[Gate, GateReport]:
     """Read a gate; raises `ContractError` when a file is missing or malformed, or does not fit the other."""
     report = read_json(folder / GATE_FILE, GateReport)
     path = folder / GATE_WEIGHTS_FILE
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise ContractError(f"{path} must hold plain arrays: {error}; run `cxr fit-gate` again") from error
+    arrays = read_arrays(path, step="cxr fit-gate")
     hidden, classes = report.hidden, len(PICTURES)
     expected: dict[str, tuple[int, ...]] = {
         "hidden_weight": (LENGTH, hidden),

@@ -1,7 +1,6 @@
 """Reading films out of HTTP requests, in memory: an upload that spools to disk would leave a patient's image there."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -20,15 +19,8 @@ class _InMemory(MultiPartParser):
     spool_max_size = 2**40
 
 
-@dataclass(frozen=True, eq=False)
-class Upload:
-    """The bytes of one film; its name is dropped."""
-
-    data: bytes
-
-
-async def one_film(request: Request) -> Upload:
-    """The film of a request: the form's field `file`, or the whole body.
+async def one_film(request: Request) -> bytes:
+    """The bytes of the film of a request: the form's field `file`, or the whole body. A file's name is dropped.
 
     Raises:
         Problem: there is none, or more than one.
@@ -38,10 +30,10 @@ async def one_film(request: Request) -> Upload:
         if len(uploads) != 1:
             raise _invalid("the form must have one field 'file' with a film", "Send one file in the field 'file'.")
         return uploads[0]
-    return Upload(await whole_body(request))
+    return await whole_body(request)
 
 
-async def several_films(request: Request) -> list[Upload]:
+async def several_films(request: Request) -> list[bytes]:
     """The films of the form's fields `files`, in order.
 
     Raises:
@@ -71,7 +63,7 @@ async def whole_body(request: Request) -> bytes:
         raise _gone() from error
 
 
-async def _uploads(request: Request, field: str, *, most: int) -> list[Upload]:
+async def _uploads(request: Request, field: str, *, most: int) -> list[bytes]:
     parser = _InMemory(request.headers, _stream(request), max_files=most + 1, max_fields=_MOST_FIELDS)
     try:
         form = await parser.parse()
@@ -85,7 +77,7 @@ async def _uploads(request: Request, field: str, *, most: int) -> list[Upload]:
         files = [value for value in form.getlist(field) if isinstance(value, UploadFile)]
         if len(files) > most:
             raise _too_many(most)
-        return [Upload(await file.read()) for file in files]
+        return [await file.read() for file in files]
     finally:
         await form.close()
 

@@ -17,7 +17,7 @@ from cxr.serving.caller import CALLER
 from cxr.serving.http import schemas
 from cxr.serving.http.docs import add_docs
 from cxr.serving.http.drift import DriftReport
-from cxr.serving.http.films import Upload, one_film, several_films, whole_body
+from cxr.serving.http.films import one_film, several_films, whole_body
 from cxr.serving.http.pictures import Format, heat_map, png
 from cxr.serving.model import CxrModel
 from cxr.serving.problems import Problem
@@ -57,14 +57,14 @@ def _films(service: Service) -> APIRouter:
     @router.post("/predict", openapi_extra=schemas.ONE_FILM, responses=schemas.CLASSIFIED)
     async def predict(request: Request) -> Response:
         """Classify one film."""
-        answer = await service.classify((await one_film(request)).data)
+        answer = await service.classify(await one_film(request))
         return answered(_described(answer))
 
     @router.post("/batch_predict", openapi_extra=schemas.SEVERAL_FILMS, responses=schemas.BATCH)
     async def batch_predict(request: Request) -> Response:
         """Classify up to 10 films; one that is refused stops no other."""
-        uploads = await several_films(request)
-        results = await asyncio.gather(*(_described_or_refused(service, upload) for upload in uploads))
+        films = await several_films(request)
+        results = await asyncio.gather(*(_described_or_refused(service, film) for film in films))
         return answered({"request_id": CALLER.get().request_id, "results": results})
 
     @router.post("/explain", openapi_extra=schemas.ONE_FILM, responses=schemas.PICTURE)
@@ -75,7 +75,7 @@ def _films(service: Service) -> APIRouter:
         format: Annotated[Format, Query(description="`overlay`: on the film; `map`: alone, transparent.")] = "overlay",
     ) -> Response:
         """Where the evidence for a finding lies, as a PNG."""
-        answer = await service.classify((await one_film(request)).data, again=True)
+        answer = await service.classify(await one_film(request), again=True)
         findings = answer.loaded.bundle.manifest.findings
         chosen = answer.prediction.decision if finding is None else finding
         if chosen not in findings:
@@ -87,7 +87,7 @@ def _films(service: Service) -> APIRouter:
     @router.post("/preview", openapi_extra=schemas.ONE_FILM, responses=schemas.PICTURE)
     async def preview(request: Request) -> Response:
         """The film as it is read, as a PNG: browsers do not show DICOM."""
-        prepared = await service.prepare((await one_film(request)).data)
+        prepared = await service.prepare(await one_film(request))
         return Response(await asyncio.to_thread(png, prepared.stored), media_type="image/png")
 
     return router
@@ -198,9 +198,9 @@ def _described(answer: Answer) -> dict[str, Any]:
     }
 
 
-async def _described_or_refused(service: Service, upload: Upload) -> dict[str, Any]:
+async def _described_or_refused(service: Service, film: bytes) -> dict[str, Any]:
     try:
-        return _described(await service.classify(upload.data))
+        return _described(await service.classify(film))
     except Problem as problem:
         if problem.status >= 500:
             raise
