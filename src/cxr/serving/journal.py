@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import msgspec
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -37,6 +38,37 @@ logger = logging.getLogger(__name__)
 _DENIALS_PER_MINUTE = 120
 
 
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a bundle's answers are recorded with; the same for all of them.
+
+    Attributes:
+        bundle: digest.
+        preprocessing: digest.
+        thresholds: of the operating points, by their key.
+        refer_below: confidence under which a film is referred.
+        distance_limit: above which a film is out of distribution.
+    """
+
+    bundle: str
+    preprocessing: str
+    thresholds: dict[str, float]
+    refer_below: float
+    distance_limit: float
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> "Terms":
+        """The terms of a bundle."""
+        manifest = bundle.manifest
+        return cls(
+            bundle=bundle.digest,
+            preprocessing=value_digest(manifest.preprocessing),
+            thresholds={point.key: point.threshold for point in manifest.calibration.operating_points},
+            refer_below=manifest.calibration.refer_below,
+            distance_limit=manifest.out_of_distribution.limit,
+        )
+
+
 class Journal(Collector):
     """The trail and the events of one process; a Prometheus collector of how both stand."""
 
@@ -61,24 +93,24 @@ class Journal(Collector):
             logger.error("the end is not in the audit trail", extra={"reason": str(error)})
         await asyncio.to_thread(self._audit.close)
 
-    async def predicted(self, bundle: Bundle, prediction: FilmPrediction, data: bytes) -> None:
+    async def predicted(self, terms: Terms, prediction: FilmPrediction, data: bytes) -> None:
         """Record a prediction; when this returns the record is durable.
 
         Raises:
             Problem: the trail cannot be written; the prediction must not leave.
         """
-        manifest, caller = bundle.manifest, CALLER.get()
+        caller = CALLER.get()
         await self._write(
             Prediction(
                 request_id=caller.request_id,
                 key_id=caller.key_id,
                 protocol=caller.protocol,
-                bundle=bundle.digest,
-                preprocessing=value_digest(manifest.preprocessing),
+                bundle=terms.bundle,
+                preprocessing=terms.preprocessing,
                 input_hmac=self._pseudonyms.of_input(data),
-                thresholds=_thresholds(bundle),
-                refer_below=manifest.calibration.refer_below,
-                distance_limit=manifest.out_of_distribution.limit,
+                thresholds=terms.thresholds,
+                refer_below=terms.refer_below,
+                distance_limit=terms.distance_limit,
                 probabilities=prediction.probabilities,
                 decision=prediction.decision,
                 confidence=prediction.confidence,
@@ -87,7 +119,7 @@ class Journal(Collector):
             )
         )
 
-    async def refused(self, bundle: Bundle, code: str, data: bytes) -> None:
+    async def refused(self, terms: Terms, code: str, data: bytes) -> None:
         """Record a refusal.
 
         Raises:
@@ -99,8 +131,8 @@ class Journal(Collector):
                 request_id=caller.request_id,
                 key_id=caller.key_id,
                 protocol=caller.protocol,
-                bundle=bundle.digest,
-                preprocessing=value_digest(bundle.manifest.preprocessing),
+                bundle=terms.bundle,
+                preprocessing=terms.preprocessing,
                 input_hmac=self._pseudonyms.of_input(data),
                 code=code,
             )
@@ -121,15 +153,15 @@ class Journal(Collector):
         """Record the use of a key for more than predictions."""
         await self._write(KeyUse(request_id=request_id, key_id=key_id, outcome="admitted", scope=scope))
 
-    async def model_loaded(self, bundle: Bundle) -> None:
+    async def model_loaded(self, terms: Terms) -> None:
         """Record that a bundle is about to answer."""
         caller = CALLER.get(None)
         await self._write(
             ModelChange(
                 action="loaded",
-                bundle=bundle.digest,
-                preprocessing=value_digest(bundle.manifest.preprocessing),
-                thresholds=_thresholds(bundle),
+                bundle=terms.bundle,
+                preprocessing=terms.preprocessing,
+                thresholds=terms.thresholds,
                 request_id=caller.request_id if caller else None,
                 key_id=caller.key_id if caller else None,
             )
@@ -189,7 +221,3 @@ class Journal(Collector):
                 "Tell the operator; nothing of this request is kept.",
                 {"Retry-After": "10"},
             ) from None
-
-
-def _thresholds(bundle: Bundle) -> dict[str, float]:
-    return {point.key: point.threshold for point in bundle.manifest.calibration.operating_points}

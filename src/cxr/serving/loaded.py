@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from cxr.contracts.bundle import MODEL_CARD_FILE, Bundle, read_bundle
 from cxr.imaging.read import MIN_SIDE
 from cxr.serving.engine import Batcher, BatchTimes, open_backend, warm_up
+from cxr.serving.journal import Terms
 from cxr.serving.metrics import Metrics
 from cxr.serving.settings import Settings
 from cxr.steps.predict import Interpreter
@@ -20,6 +21,7 @@ class LoadedBundle:
 
     Attributes:
         bundle: manifest, folder and digest.
+        terms: that its answers are recorded with.
         interpreter: pictures to network inputs, outputs to predictions.
         batcher: the graph, shared by all requests.
         card: the model card, Markdown.
@@ -36,6 +38,7 @@ class LoadedBundle:
         """
         folder = settings.bundle.resolve()
         self.bundle: Bundle = read_bundle(folder)
+        self.terms = Terms.of(self.bundle)
         self.interpreter = Interpreter.read(folder, manifest=self.bundle.manifest, digest=self.bundle.digest)
         self.card = (folder / MODEL_CARD_FILE).read_text(encoding="utf-8")
         backend = open_backend(settings.backend, self.bundle, threads=settings.threads)

@@ -1,31 +1,11 @@
-"""Structured logs: one JSON object a line on standard error, without image content or identifiers."""
+"""Where a predictor's log goes, and who may speak in it."""
 
-import json
 import logging
 import sys
-import time
-from typing import Any
 
-_OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
+from cxr.logs import JsonFormatter
+
 _TALKATIVE = ("uvicorn.access", "kserve", "kserve.trace", "httpx", "httpcore", "python_multipart", "openvino")
-
-
-class JsonFormatter(logging.Formatter):
-    """Time, level, logger and message, and whatever was given as `extra`."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One line; an exception is given by its type and the place where it was raised, never by its text."""
-        line: dict[str, Any] = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        line.update({name: value for name, value in record.__dict__.items() if name not in _OWN})
-        if record.exc_info and record.exc_info[0] is not None:
-            line["exception"] = record.exc_info[0].__name__
-            line["raised_at"] = _places(record.exc_info[2])
-        return json.dumps(line, default=str)
 
 
 def configure_logs(level: str) -> None:
@@ -41,13 +21,3 @@ def configure_logs(level: str) -> None:
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
-
-
-def _places(traceback: Any) -> list[str]:
-    """Functions and lines of a traceback, innermost last: an exception's text may quote a header or a file name."""
-    places = []
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        places.append(f"{code.co_name}:{traceback.tb_lineno}")
-        traceback = traceback.tb_next
-    return places[-12:]

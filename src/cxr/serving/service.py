@@ -110,7 +110,7 @@ class Service:
                 self.metrics.reloads.labels("failed").inc()
                 await self.journal.model_refused(error)
                 raise
-            await self.journal.model_loaded(after.bundle)
+            await self.journal.model_loaded(after.terms)
             self._loaded = after
             self.metrics.reloads.labels("loaded").inc()
             self.metrics.bundle.clear()
@@ -225,7 +225,7 @@ class Service:
             prepared, logits=outputs.logits, embedding=outputs.embedding, maps=outputs.maps, name=""
         )
         with self._timed("audit"):
-            await self.journal.predicted(loaded.bundle, prediction, data)
+            await self.journal.predicted(loaded.terms, prediction, data)
         if not again:
             self._count(loaded, prediction)
             self.journal.observed(prediction, outputs, prepared.film)
@@ -257,7 +257,7 @@ class Service:
         for reason in prediction.referred:
             metrics.referrals.labels(reason).inc()
         metrics.confidence.observe(prediction.confidence)
-        metrics.distance.observe(prediction.distance / loaded.bundle.manifest.out_of_distribution.limit)
+        metrics.distance.observe(prediction.distance / loaded.terms.distance_limit)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -267,7 +267,7 @@ class Service:
 
     async def _refused(self, rejected: RejectedFilm, loaded: LoadedBundle, data: bytes) -> Problem:
         self.metrics.refusals.labels(rejected.code).inc()
-        await self.journal.refused(loaded.bundle, rejected.code, data)
+        await self.journal.refused(loaded.terms, rejected.code, data)
         return refusal(rejected)
 
 

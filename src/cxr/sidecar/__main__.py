@@ -1,9 +1,7 @@
 """`python -m cxr.sidecar`: run the sidecar, or measure how often its tests alarm."""
 
-import json
 import logging
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -12,28 +10,12 @@ from cxr.contracts.files import write_json
 from cxr.drift.detector import LEVEL
 from cxr.drift.measure import WINDOWS, measure
 from cxr.errors import CxrError, ServingError
+from cxr.logs import JsonFormatter
 from cxr.sidecar.settings import Settings
 from cxr.sidecar.watch import MEASUREMENT_FILE, WatchedBundle
 
 _PATH = click.Path(path_type=Path)
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
-
-
-class _JsonLines(logging.Formatter):
-    """One JSON object a line; exceptions by their type, since their text may quote what was sent."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-            **{name: value for name, value in record.__dict__.items() if name not in _OWN},
-        }
-        if record.exc_info and record.exc_info[0]:
-            line["exception"] = record.exc_info[0].__name__
-        return json.dumps(line, default=str)
 
 
 @click.group(invoke_without_command=True)
@@ -63,7 +45,7 @@ def main(
     if bundle is None or state is None:
         raise click.UsageError("--bundle and --state are needed to run the sidecar")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines())
+    handler.setFormatter(JsonFormatter())
     logging.basicConfig(level="INFO", handlers=[handler], force=True)
     try:
         if token_file is None and host not in _LOOPBACK:
