@@ -13,6 +13,8 @@ def train(
     search: Input[Artifact],
     scratch: str,
     weights: str,
+    mode: str,
+    cluster: str,
     checkpoint: Output[Model],
 ) -> None:
     """Train the best recipe of the search; a killed training goes on after its last epoch.
@@ -23,11 +25,14 @@ def train(
         search: From tune.
         scratch: Folder that outlives the task: decoded films and the state after every epoch are kept there.
         weights: File of initial weights; empty for those that the recipe names.
+        mode: "pod" trains in this task, on all of its GPUs; "trainjob" on the nodes of a TrainJob.
+        cluster: Where that runs, as YAML or JSON text; empty for the defaults.
         checkpoint: The trained network with its recipe and history.
     """
     from pathlib import Path
 
     from cxr.contracts.checkpoint import RECIPE_FILE
+    from cxr.contracts.cluster import resolve_cluster
     from cxr.contracts.files import read_json
     from cxr.contracts.recipe import Recipe
     from cxr.steps.train import train
@@ -39,4 +44,6 @@ def train(
         out=Path(checkpoint.path),
         scratch=Path(scratch),
         weights=Path(weights) if weights else None,
+        mode=mode,
+        cluster=resolve_cluster(cluster),
     )

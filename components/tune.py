@@ -1,4 +1,4 @@
-"""Component: the hyperparameter search on one machine (Katib's Experiment replaces it where a cluster has Katib)."""
+"""Component: the hyperparameter search, in the task itself or in Katib."""
 
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Output
@@ -15,6 +15,8 @@ def tune(
     weights: str,
     tracking_uri: str,
     experiment: str,
+    engine: str,
+    cluster: str,
     search: Output[Artifact],
 ) -> None:
     """Search the recipe's search space; a killed search goes on where it was.
@@ -27,10 +29,13 @@ def tune(
         weights: File of initial weights; empty for those that the recipe names.
         tracking_uri: MLflow server that receives every trial.
         experiment: Experiment that the trials belong to.
+        engine: "embedded" makes the trials in this task, "katib" makes each of them in a pod of its own.
+        cluster: Where those pods run, as YAML or JSON text; empty for the defaults.
         search: The best recipe and all trials.
     """
     from pathlib import Path
 
+    from cxr.contracts.cluster import resolve_cluster
     from cxr.contracts.resolve import resolve_recipe
     from cxr.steps.tune import tune
 
@@ -43,4 +48,6 @@ def tune(
         weights=Path(weights) if weights else None,
         tracking_uri=tracking_uri,
         experiment=experiment,
+        engine=engine,
+        cluster=resolve_cluster(cluster),
     )

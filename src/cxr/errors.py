@@ -12,6 +12,7 @@
     ├── ServingError      the service cannot start, or not safely
     │   └── AuditError    the audit trail cannot be opened, written, shipped or read (cxr.serving.audit)
     ├── RegistryError     the model registry cannot be reached or refuses
+    ├── ClusterError      the Kubernetes cluster cannot be reached or refuses, or what should run there is not valid
     └── PipelineError     a pipeline step failed; the message is the step's own
 
 A message says the condition that must hold, the value received and what to do. The CLI prints the message of a
@@ -71,6 +72,10 @@ class ServingError(CxrError):
 
 class RegistryError(CxrError):
     """The model registry cannot be reached or refuses."""
+
+
+class ClusterError(CxrError):
+    """The Kubernetes cluster cannot be reached or refuses, or what should run there is not valid."""
 
 
 class PipelineError(CxrError):

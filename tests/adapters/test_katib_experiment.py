@@ -15,25 +15,27 @@ from kubeflow_katib_api.models import V1beta1Experiment
 from cxr.adapters.katib_experiment import (
     FILTER,
     METRIC,
-    Budget,
     check_manifest,
     planned_trials,
     read_value,
     render_experiment,
     value_text,
 )
-from cxr.adapters.katib_trial import CONTAINER, FILMS, SCRATCH, SecretVariable, TrialPod
+from cxr.adapters.katib_trial import CONTAINER, FILMS, SCRATCH
 from cxr.contracts.checkpoint import HISTORY_FILE, RECIPE_FILE, History
+from cxr.contracts.cluster import GPU, Cluster, SearchPods, SecretVariable, SharedFilms
 from cxr.contracts.files import read_json
 from cxr.contracts.overlay import with_values
 from cxr.contracts.recipe import Recipe
 from cxr.contracts.search import PRUNING_EPOCH, PRUNING_TRIALS, STARTUP_TRIALS
 from cxr.contracts.search_rules import grid_values
 from cxr.errors import RecipeError, SearchError
-from pipelines.placement import GPU, RESOURCES
+from pipelines.placement import NEEDS
 
 IMAGE = "registry.example/cxr/pipeline:0.1.0"
-POD = TrialPod(image=IMAGE, films_claim="cxr-films")
+CLUSTER = Cluster(image=IMAGE, namespace="films")
+ON_CPU = Cluster(image=IMAGE, search=SearchPods(gpus=0))
+SHARED = SharedFilms(studies="shared", split="shared/split-1")
 ALGORITHMS = ["bayesianoptimization", "tpe", "random", "grid"]
 STEPPED = [
     {"field": "model.dropout", "kind": "double", "minimum": 0.1, "maximum": 0.3, "step": 0.1},
@@ -51,8 +53,8 @@ def recipe(algorithm="tpe", parameters=None, **changes):
     return with_values(Recipe(), {**space, **changes})
 
 
-def render(searched=None, pod=POD, **given):
-    return render_experiment(searched or recipe(), pod, **{"index": "a" * 64, "namespace": "films", **given})
+def render(searched=None, cluster=CLUSTER, films=SHARED, **given):
+    return render_experiment(searched or recipe(), cluster, films, **{"index": "a" * 64, **given})
 
 
 def settings(entry):
@@ -116,7 +118,7 @@ def test_an_unknown_field_within_a_list_is_refused():
 
 def test_the_default_recipe_is_searched_as_its_space_says():
     searched = Recipe()
-    spec = render(searched, budget=Budget(parallel=3, failures=2))["spec"]
+    spec = render(searched, Cluster(search=SearchPods(parallel=3, failures=2)))["spec"]
     assert spec["algorithm"]["algorithmName"] == searched.search.algorithm
     assert settings(spec["algorithm"])["n_initial_points"] == str(STARTUP_TRIALS)
     assert settings(spec["algorithm"])["random_state"] == str(searched.seed)
@@ -175,7 +177,7 @@ def test_a_grid_makes_no_more_trials_than_it_has_points():
 
 
 def test_katib_never_has_more_at_a_time_or_lost_than_trials_in_all():
-    spec = render(recipe(**{"search.trials": 2}), budget=Budget(parallel=8, failures=9))["spec"]
+    spec = render(recipe(**{"search.trials": 2}), Cluster(search=SearchPods(parallel=8, failures=9)))["spec"]
     assert (spec["parallelTrialCount"], spec["maxFailedTrialCount"]) == (2, 2)
 
 
@@ -222,12 +224,6 @@ def test_a_search_that_trials_in_katib_cannot_make_is_refused(changes, words):
         render(recipe(**changes))
 
 
-@pytest.mark.parametrize("budget", [Budget(parallel=0), Budget(failures=0)])
-def test_a_budget_of_nothing_is_refused(budget):
-    with pytest.raises(SearchError, match="at least 1"):
-        render(budget=budget)
-
-
 @pytest.mark.parametrize("name", ["Search", "1st", "a-", "a" * 41, "a_b"])
 def test_a_name_that_katib_refuses_is_refused(name):
     with pytest.raises(SearchError, match="at most 40"):
@@ -240,42 +236,28 @@ def test_the_same_search_has_the_same_name_and_another_has_another():
         render()["metadata"]["name"],
         render(index="b" * 64)["metadata"]["name"],
         render(recipe(**{"loss.alpha": 0.5}))["metadata"]["name"],
-        render(pod=TrialPod(image=IMAGE, films_claim="others"))["metadata"]["name"],
+        render(cluster=Cluster(image=IMAGE, claim="others"))["metadata"]["name"],
     ]
     assert len(set(names)) == 4
     assert names[0] == names[1]
 
 
-@pytest.mark.parametrize("image", ["cxr/pipeline", "cxr/pipeline:latest", "registry:5000/cxr"])
-def test_an_image_without_a_fixed_version_is_refused(image):
-    with pytest.raises(SearchError, match="latest"):
-        TrialPod(image=image, films_claim="films")
-
-
-@pytest.mark.parametrize("given", [{"user": 0}, {"studies": "/studies"}, {"weights": "../w.pth"}])
-def test_a_pod_as_root_or_with_paths_outside_the_claim_is_refused(given):
-    with pytest.raises(SearchError, match="must"):
-        TrialPod(image=IMAGE, films_claim="films", **given)
-
-
-FULL = TrialPod(
+FULL = Cluster(
     image=f"registry.example/cxr/pipeline@sha256:{'0' * 64}",
-    films_claim="cxr-films",
-    weights="weights/densenet121.pth",
-    gpus=2,
     secrets=(SecretVariable(name="AWS_SECRET_ACCESS_KEY", secret="s3", key="secret"),),  # noqa: S106
     pull_secrets=("registry",),
     service_account="cxr-trial",
-    deadline_seconds=7200,
+    search=SearchPods(gpus=2),
 )
+WEIGHTED = SharedFilms(studies="s", split="s/split-1", weights="s/weights-1.pth")
 
 
-@pytest.mark.parametrize("pod", [POD, FULL, TrialPod(image=IMAGE, films_claim="cxr-films", gpus=0)])
-def test_the_trial_is_a_job_that_kubernetes_knows_in_every_field(pod):
+@pytest.mark.parametrize("cluster", [CLUSTER, FULL, ON_CPU])
+def test_the_trial_is_a_job_that_kubernetes_knows_in_every_field(cluster):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import kubernetes_validate
-    manifest = render(recipe("grid"), pod)
+    manifest = render(recipe("grid"), cluster)
     values = {"model.dropout": "0.2", "schedule.batch_size": "32", "loss.class_balance": "true"}
     job = substituted(manifest, values)
     assert "name" not in job.get("metadata", {}), "Katib names it"
@@ -286,9 +268,9 @@ def test_the_trial_is_a_job_that_kubernetes_knows_in_every_field(pod):
 
 
 def test_the_trial_runs_where_and_as_it_should():
-    template = render(recipe(), FULL)["spec"]["trialTemplate"]
+    template = render(recipe(), FULL, WEIGHTED)["spec"]["trialTemplate"]
     job = template["trialSpec"]["spec"]
-    pod, only = job["template"]["spec"], container(render(recipe(), FULL))
+    pod, only = job["template"]["spec"], container(render(recipe(), FULL, WEIGHTED))
     assert template["primaryContainerName"] == only["name"] == CONTAINER
     assert only["resources"]["limits"][GPU] == "2"
     assert pod["nodeSelector"] == {f"{GPU}.present": "true"}
@@ -299,27 +281,29 @@ def test_the_trial_runs_where_and_as_it_should():
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     mounts = {mount["mountPath"]: mount for mount in only["volumeMounts"]}
     assert volumes[mounts["/dev/shm"]["name"]]["emptyDir"]["medium"] == "Memory"  # noqa: S108
-    assert volumes[mounts[FILMS]["name"]]["persistentVolumeClaim"] == {"claimName": "cxr-films", "readOnly": True}
+    assert volumes[mounts[FILMS]["name"]]["persistentVolumeClaim"] == {"claimName": "cxr-scratch", "readOnly": True}
     assert {"mountPath": SCRATCH, "name": "scratch"} in only["volumeMounts"]
     variables = {variable["name"]: variable for variable in only["env"]}
     assert variables["AWS_SECRET_ACCESS_KEY"]["valueFrom"]["secretKeyRef"] == {"name": "s3", "key": "secret"}
-    assert job["activeDeadlineSeconds"] == 7200
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
+    assert pod["serviceAccountName"] == "cxr-trial"
     words = shlex.split(only["args"][0])
     assert words[:5] == ["torchrun", "--standalone", "--nproc-per-node=2", "-m", "cxr"]
-    assert words[words.index("--weights") + 1] == f"{FILMS}/weights/densenet121.pth"
+    assert words[words.index("--weights") + 1] == f"{FILMS}/s/weights-1.pth"
 
 
 def test_a_trial_without_gpus_asks_for_no_gpu_node():
-    manifest = render(pod=TrialPod(image=IMAGE, films_claim="films", gpus=0))
+    manifest = render(cluster=ON_CPU)
     pod = manifest["spec"]["trialTemplate"]["trialSpec"]["spec"]["template"]["spec"]
     assert not {"nodeSelector", "tolerations"} & set(pod)
     assert GPU not in container(manifest)["resources"]["limits"]
 
 
 def test_a_trial_gets_what_the_pipelines_training_gets():
-    needs = RESOURCES["train"]
-    assert (POD.cores, POD.gibibytes) == (needs.cores, needs.gibibytes)
-    assert POD.node_selector == {f"{GPU}.present": "true"}
+    needs = NEEDS["train"]
+    for pods in (CLUSTER.search, CLUSTER.training):
+        assert (pods.cores, pods.gibibytes) == (needs.cores, needs.gibibytes)
+        assert pods.node_selector == {f"{GPU}.present": "true"}
 
 
 def test_the_command_survives_kubernetes_and_the_shell():
@@ -348,7 +332,7 @@ def test_a_trial_really_trains_and_katib_finds_its_objective(noise_studies, tmp_
             "preprocessing.size": 32,
         },
     )
-    manifest = render(tiny, TrialPod(image=IMAGE, films_claim="films", studies="studies", split="studies", gpus=0))
+    manifest = render(tiny, ON_CPU, SharedFilms(studies="studies", split="studies"))
     job = substituted(manifest, {"optimiser.learning_rate": "0.0012", "schedule.batch_size": "16"})
     only = job["spec"]["template"]["spec"]["containers"][0]
     log = tmp_path / "metrics.log"

@@ -6,13 +6,14 @@ here, and a manifest must come back whole from Katib's own models.
 
 import math
 import re
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from kubeflow_katib_api.models import V1beta1Experiment
 
-from cxr.adapters.katib_trial import CONTAINER, TrialPod, placeholder_name, trial_job
+from cxr.adapters.custom_objects import IDENTITY
+from cxr.adapters.katib_trial import CONTAINER, placeholder_name, trial_job
+from cxr.contracts.cluster import Cluster, SharedFilms
 from cxr.contracts.files import value_digest
 from cxr.contracts.recipe import Recipe
 from cxr.contracts.search import PRUNING_EPOCH, PRUNING_TRIALS, STARTUP_TRIALS, Algorithm, Parameter
@@ -21,9 +22,6 @@ from cxr.errors import RecipeError, SearchError
 
 API_VERSION = "kubeflow.org/v1beta1"
 METRIC = "validation_macro_auroc"
-IDENTITY = "cxr/search"
-"""Annotation: digest of everything that makes the search, by which a second caller knows it for its own."""
-
 FILTER = rf"({METRIC})=(\d+\.\d+)"
 """What the metrics collector looks for in the output; the first group is the metric's name, the second its value."""
 
@@ -34,38 +32,24 @@ _SMALLEST = 1e-10
 Value = float | int | str | bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """How much a search may use at a time, and lose.
-
-    Attributes:
-        parallel: trials at the same time. The fewer, the more each is guided by those before.
-        failures: the search fails when this many trials have.
-    """
-
-    parallel: int = 2
-    failures: int = 3
-
-
 def render_experiment(
-    recipe: Recipe, pod: TrialPod, *, index: str, namespace: str, budget: Budget | None = None, name: str = ""
+    recipe: Recipe, cluster: Cluster, films: SharedFilms, *, index: str, name: str = ""
 ) -> dict[str, Any]:
     """The Experiment that searches the recipe's search space.
 
     Args:
         recipe: what is searched, and the values of all other fields.
-        pod: where a trial runs.
-        index: digest of the study index on the claim; with other films it is another search.
-        namespace: of the Experiment and its trials, labelled `katib.kubeflow.org/metrics-collector-injection: enabled`.
-        budget: of trials.
+        cluster: where trials run, how many at a time, and how many may fail.
+        films: on the claim.
+        index: digest of the study index; with other films it is another search.
         name: of the Experiment; from its content when empty, so that the same search has the same name.
 
     Raises:
         RecipeError: the search space does not fit the recipe, or Katib would search something else.
-        SearchError: the name or the budget is not one that Katib takes.
+        SearchError: the name is not one that Katib takes.
     """
     check_katib(recipe)
-    spec = _spec(recipe, pod, _checked_budget(budget or Budget(), planned_trials(recipe)))
+    spec = _spec(recipe, cluster, films)
     identity = value_digest(_Identity(spec=spec, index=index))
     name = name or f"cxr-search-{identity[:12]}"
     if not _NAME.fullmatch(name):
@@ -78,7 +62,7 @@ def render_experiment(
         "kind": "Experiment",
         "metadata": {
             "name": name,
-            "namespace": namespace,
+            "namespace": cluster.namespace,
             "labels": {"app.kubernetes.io/name": "cxr", "app.kubernetes.io/component": "search"},
             "annotations": {IDENTITY: identity},
         },
@@ -152,8 +136,8 @@ class _Identity(msgspec.Struct):
     index: str
 
 
-def _spec(recipe: Recipe, pod: TrialPod, budget: Budget) -> dict[str, Any]:
-    space = recipe.search
+def _spec(recipe: Recipe, cluster: Cluster, films: SharedFilms) -> dict[str, Any]:
+    space, planned = recipe.search, planned_trials(recipe)
     spec: dict[str, Any] = {
         "objective": {
             "type": "maximize",
@@ -162,9 +146,9 @@ def _spec(recipe: Recipe, pod: TrialPod, budget: Budget) -> dict[str, Any]:
             "metricStrategies": [{"name": METRIC, "value": "max"}],
         },
         "algorithm": {"algorithmName": space.algorithm, "algorithmSettings": _settings(recipe)},
-        "parallelTrialCount": budget.parallel,
-        "maxTrialCount": planned_trials(recipe),
-        "maxFailedTrialCount": budget.failures,
+        "parallelTrialCount": min(cluster.search.parallel, planned),
+        "maxTrialCount": planned,
+        "maxFailedTrialCount": min(cluster.search.failures, planned),
         "resumePolicy": "Never",
         "metricsCollectorSpec": {
             "collector": {"kind": "StdOut"},
@@ -180,7 +164,7 @@ def _spec(recipe: Recipe, pod: TrialPod, budget: Budget) -> dict[str, Any]:
                 {"name": placeholder_name(p.field), "reference": p.field, "description": f"{p.field} of the recipe"}
                 for p in space.parameters
             ],
-            "trialSpec": trial_job(recipe, pod),
+            "trialSpec": trial_job(recipe, cluster, films),
         },
     }
     if space.pruning and space.epochs > PRUNING_EPOCH:  # Katib looks once, after that epoch
@@ -251,13 +235,6 @@ def _mis_sampled(parameter: Parameter, algorithm: Algorithm) -> str | None:
                 f"the trial's command, one is {choice!r}"
             )
     return None
-
-
-def _checked_budget(budget: Budget, planned: int) -> Budget:
-    for name, value in (("parallel", budget.parallel), ("failures", budget.failures)):
-        if value < 1:
-            raise SearchError(f"the budget's {name} must be at least 1, is {value}")
-    return Budget(parallel=min(budget.parallel, planned), failures=min(budget.failures, planned))
 
 
 def _lost(sent: Any, kept: Any, path: str) -> list[str]:

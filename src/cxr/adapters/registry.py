@@ -132,6 +132,11 @@ class Registry:
         with self._errors():
             return Path(self._client.download_artifacts(version.run_id, Path(version.source).name, str(folder)))
 
+    def address(self, model: str, version: str) -> str:
+        """Where the files of a version lie, for whoever reads them without the registry."""
+        with self._errors():
+            return str(self._client.get_model_version_download_uri(model, version))
+
     def artifact(self, run_id: str, path: str) -> bytes:
         """Content of one file of a run."""
         with self._errors(), tempfile.TemporaryDirectory() as folder:

@@ -1,5 +1,6 @@
 """A search in MLflow: one run, and one nested in it for every trial."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from cxr.adapters.registry import Registry, Status
@@ -33,7 +34,7 @@ class SearchLog:
             name=f"trial {trial.number}",
             key=f"{self._key}-{trial.number}",
             params=trial.parameters,
-            metrics={"validation_macro_auroc": trial.curve, "seconds": trial.seconds},
+            metrics={**_objective(trial), "seconds": trial.seconds},
             tags={} if trial.reason is None else {"reason": trial.reason},
             parent=self._run,
             status=_STATUS[trial.state],
@@ -48,7 +49,7 @@ class SearchLog:
             name="search",
             key=self._key,
             params={"algorithm": report.algorithm, "seed": report.seed, "films": report.films, **best.parameters},
-            metrics={"validation_macro_auroc": best.curve, "trials": float(len(report.trials)), **shares},
+            metrics={**_objective(best), "trials": float(len(report.trials)), **shares},
             artifacts={"search": folder},
         )
 
@@ -63,3 +64,9 @@ class SearchLog:
             tags={"reason": reason},
             status="FAILED",
         )
+
+
+def _objective(trial: Trial) -> dict[str, float | Sequence[float]]:
+    """The objective after every epoch, or the best of them where no more is known; nothing when no epoch ended."""
+    value = trial.curve or trial.value
+    return {} if value is None else {"validation_macro_auroc": value}

@@ -1,14 +1,22 @@
 """The processes that train one model together, as torchrun starts them."""
 
+import logging
 import os
-from collections.abc import Iterator
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import distributed
 
+from cxr import errors
 from cxr.modeling.inference import choose_device
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -61,3 +69,74 @@ def processes(device: str | None) -> Iterator[tuple[Processes, torch.device]]:
         yield Processes(distributed.get_rank(), distributed.get_world_size()), chosen
     finally:
         distributed.destroy_process_group()
+
+
+def own_processes(device: str | None) -> int:
+    """How many processes a training started here should have: one for each GPU of this machine.
+
+    One where a device is named, where there is one GPU or none, and where torchrun has started this process already.
+    """
+    if device is not None or "WORLD_SIZE" in os.environ:
+        return 1
+    return max(1, torch.cuda.device_count())
+
+
+def launch(function: Callable[[], T], *, count: int) -> T:
+    """Call a function in several processes of this machine as torchrun does, and return what the first one returns.
+
+    They end with this process, whatever ends it. When one fails, the others are ended.
+
+    Args:
+        function: at the top level of a module, or `functools.partial` of one; it is pickled.
+        count: of processes.
+
+    Raises:
+        CxrError: that one of the processes raised.
+        RuntimeError: one failed otherwise; the message has its traceback.
+    """
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        start_method="spawn",
+    )
+    level = logging.getLogger().getEffectiveLevel()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            returned: dict[int, T] = elastic_launch(config, _run)(level, Path(folder), function)
+        except ChildFailedError as error:
+            raise _cause(Path(folder), error.get_first_failure()[1].message) from error
+    return returned[0]
+
+
+def _run(level: int, folder: Path, function: Callable[[], T]) -> T:
+    """What every process does; the first one logs as the process that started it does."""
+    rank = os.environ["RANK"]
+    logging.basicConfig(level=level if rank == "0" else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        return function()
+    except errors.CxrError as error:
+        (folder / rank).write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
+        raise
+
+
+def _cause(folder: Path, said: Any) -> Exception:
+    """Why a training of several processes failed.
+
+    A process that loses another one fails as well, and may be the first to be gone: what one of them raised on purpose
+    is the cause, and what torch noticed first only where there is none.
+    """
+    raised = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    if raised:
+        name, _, message = raised[0].read_text(encoding="utf-8").partition(": ")
+        kind: type[errors.CxrError] = getattr(errors, name, errors.TrainingError)
+        return kind(message)
+    text = said.get("extraInfo", {}).get("py_callstack", said["message"]) if isinstance(said, dict) else said
+    return RuntimeError(f"a process of the training failed: {text}")

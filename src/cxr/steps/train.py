@@ -2,11 +2,14 @@
 
 import hashlib
 import shutil
+from functools import partial
 from pathlib import Path
+from typing import Literal, get_args
 
 import msgspec
 
 from cxr.contracts.checkpoint import Epoch, History
+from cxr.contracts.cluster import Cluster
 from cxr.contracts.files import file_digest, value_digest
 from cxr.contracts.recipe import EvaluationRecipe, Gate, Recipe
 from cxr.contracts.search import SearchSpace
@@ -15,9 +18,11 @@ from cxr.domain import TAXONOMY, Split
 from cxr.errors import TrainingError
 from cxr.modeling.checkpoint import write_checkpoint
 from cxr.modeling.dataset import load_films
-from cxr.modeling.distributed import processes
+from cxr.modeling.distributed import launch, own_processes, processes
 from cxr.modeling.fit import fit
 from cxr.progress import metrics
+
+Mode = Literal["pod", "trainjob"]
 
 
 def train(
@@ -29,11 +34,14 @@ def train(
     scratch: Path,
     weights: Path | None = None,
     device: str | None = None,
+    mode: str = "pod",
+    cluster: Cluster | None = None,
 ) -> History:
     """Train the recipe's network and write a checkpoint folder.
 
     Killed at any point and called again with the same arguments, it goes on after the last finished epoch and gives
-    the same weights as an uninterrupted run. Under torchrun every process calls it and the first one writes.
+    the same weights as an uninterrupted run. Where there are several GPUs it trains on all of them, a process for each.
+    Under torchrun every process calls it and the first one writes.
 
     Args:
         studies: images.
@@ -42,14 +50,43 @@ def train(
         out: checkpoint folder to write.
         scratch: decoded films and the state after every epoch are kept there; must outlive the process.
         weights: file of initial weights instead of ImageNet's.
-        device: "cpu", "cuda", …; the first GPU, or the CPU, when None.
+        device: "cpu", "cuda", …; all GPUs, or the CPU, when None. A TrainJob has the GPUs of its nodes.
+        mode: "pod" trains here, "trainjob" on the nodes of a TrainJob: see `cxr.steps.cluster.training`.
+        cluster: where a TrainJob runs; the defaults when None.
 
     Raises:
         ContractError: the index or an image is missing or malformed.
-        TrainingError: labels are missing, the weights do not fit, or training diverged.
+        ClusterError: the cluster cannot be reached or refuses.
+        TrainingError: there is no such mode, labels are missing, the weights do not fit, or training diverged.
     """
+    if mode not in get_args(Mode):
+        raise TrainingError(f"the mode of a training must be one of {', '.join(get_args(Mode))}, is {mode!r}")
     if weights is not None and not weights.is_file():
         raise TrainingError(f"--weights must be a file, {weights} is none; give a .pth or .safetensors file")
+    if mode == "trainjob":
+        from cxr.steps.cluster.training import train_in_cluster
+
+        return train_in_cluster(
+            studies=studies,
+            split=split,
+            recipe=recipe,
+            out=out,
+            scratch=scratch,
+            weights=weights,
+            cluster=cluster or Cluster(),
+            key=_key(recipe, StudyIndex.read(split), weights),
+        )
+    here = partial(
+        _train, studies=studies, split=split, recipe=recipe, out=out, scratch=scratch, weights=weights, device=device
+    )
+    count = own_processes(device)
+    return here() if count == 1 else launch(here, count=count)
+
+
+def _train(
+    *, studies: Path, split: Path, recipe: Recipe, out: Path, scratch: Path, weights: Path | None, device: str | None
+) -> History:
+    """Train in this process, with those that torchrun started beside it."""
     index = StudyIndex.read(split)
     with processes(device) as (place, chosen):
         if not place.first:

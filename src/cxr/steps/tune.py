@@ -1,22 +1,22 @@
 """Tune: search the recipe's search space for the values that do best on the validation films."""
 
-import csv
 import hashlib
 import logging
 import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
 import torch
 
-from cxr.contracts.checkpoint import RECIPE_FILE, Epoch
-from cxr.contracts.files import file_digest, new_folder, value_digest, write_json
+from cxr.contracts.checkpoint import Epoch
+from cxr.contracts.cluster import Cluster
+from cxr.contracts.files import file_digest, value_digest
 from cxr.contracts.overlay import with_values
 from cxr.contracts.recipe import EvaluationRecipe, Gate, Recipe
-from cxr.contracts.search_report import SEARCH_FIGURE, SEARCH_FILE, TRIALS_FILE, SearchReport, Trial, TrialState
+from cxr.contracts.search_report import SearchReport, Trial, TrialState
 from cxr.contracts.search_rules import check_search
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import Split
@@ -26,12 +26,15 @@ from cxr.modeling.fit import fit
 from cxr.modeling.inference import choose_device
 from cxr.modeling.sampling import draw_films
 from cxr.progress import progress
+from cxr.steps.search_files import write_search
 
 if TYPE_CHECKING:
     from cxr.adapters.optuna_search import Search
     from cxr.adapters.search_log import SearchLog
 
 logger = logging.getLogger(__name__)
+
+Engine = Literal["embedded", "katib"]
 
 
 def tune(
@@ -45,12 +48,15 @@ def tune(
     tracking_uri: str | None = None,
     experiment: str = "cxr",
     device: str | None = None,
+    engine: str = "embedded",
+    cluster: Cluster | None = None,
 ) -> SearchReport:
-    """Search the recipe's search space on this machine and write the best recipe.
+    """Search the recipe's search space and write the best recipe.
 
-    Trial 0 is the recipe as given, so the search never ends with worse values than it began with. Killed at any point
-    and called again with the same arguments, it makes the trials that are left, and ends as an uninterrupted search
-    would; with more `search.trials`, it goes on from those already made.
+    On this machine, trial 0 is the recipe as given, so the search never ends with worse values than it began with.
+    Killed at any point and called again with the same arguments, it makes the trials that are left, and ends as an
+    uninterrupted search would; with more `search.trials`, it goes on from those already made. In Katib, trials are
+    pods: see `cxr.steps.cluster.search`.
 
     Args:
         studies: images.
@@ -61,23 +67,42 @@ def tune(
         weights: file of initial weights instead of ImageNet's.
         tracking_uri: MLflow server that records the search and every trial; none when None.
         experiment: of MLflow.
-        device: "cpu", "cuda", …; the first GPU, or the CPU, when None.
+        device: "cpu", "cuda", …; the first GPU, or the CPU, when None. Katib's trials have the GPUs of their pods.
+        engine: "embedded" searches in this process, "katib" in a cluster.
+        cluster: where Katib's trials run; the defaults when None.
 
     Raises:
-        RecipeError: the search space does not fit the recipe.
+        RecipeError: the search space does not fit the recipe, or the engine.
         ContractError: the index or an image is missing or malformed.
-        SearchError: every trial failed, or another process is running the same search.
+        ClusterError: the cluster cannot be reached or refuses.
+        SearchError: there is no such engine, every trial failed, or another process is running the same search.
         TrainingError: the file of initial weights is missing.
         RegistryError: the MLflow server cannot be reached.
     """
+    if engine not in get_args(Engine):
+        raise SearchError(f"the engine of a search must be one of {', '.join(get_args(Engine))}, is {engine!r}")
     check_search(recipe)
     index = StudyIndex.read(split)
     if recipe.search.trials == 0:
         report = _report(recipe, index, planned=0, films=0, trials=(), importance=None)
-        _write(out, recipe, report)
+        write_search(out, recipe, report)
         return report
     if weights is not None and not weights.is_file():
         raise TrainingError(f"the file of initial weights {weights} must exist; check --weights")
+    if engine == "katib":
+        from cxr.steps.cluster.search import tune_in_katib
+
+        return tune_in_katib(
+            studies=studies,
+            split=split,
+            recipe=recipe,
+            out=out,
+            scratch=scratch,
+            weights=weights,
+            tracking_uri=tracking_uri,
+            experiment=experiment,
+            cluster=cluster or Cluster(),
+        )
     from cxr.adapters.optuna_search import open_search
     from cxr.adapters.search_log import SearchLog
 
@@ -95,7 +120,7 @@ def tune(
             log.fail(reasons)
         raise SearchError(f"at least one trial must be completed, all {len(trials)} failed: {reasons}")
     report = _report(recipe, index, len(trials), len(bench.train), trials, importance)
-    _write(out, recipe, report)
+    write_search(out, recipe, report)
     if log is not None:
         log.end(report, out)
     return report
@@ -210,35 +235,6 @@ def _report(
         best=None if best is None else best.number,
         importance=importance,
     )
-
-
-def _write(out: Path, recipe: Recipe, report: SearchReport) -> None:
-    from cxr.reporting.search_figures import draw_search
-
-    with new_folder(out) as folder:
-        write_json(folder / RECIPE_FILE, _best(recipe, report))
-        write_json(folder / SEARCH_FILE, report)
-        _write_table(folder / TRIALS_FILE, recipe, report)
-        if report.trials:
-            figure = folder / SEARCH_FIGURE
-            figure.parent.mkdir()
-            draw_search(report, recipe.search).savefig(figure)
-
-
-def _best(recipe: Recipe, report: SearchReport) -> Recipe:
-    return recipe if report.kept is None else with_values(recipe, report.kept.parameters)
-
-
-def _write_table(path: Path, recipe: Recipe, report: SearchReport) -> None:
-    names = [parameter.field for parameter in recipe.search.parameters]
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow(["number", "state", "macro_auroc", "epochs", "seconds", *names, "reason"])
-        for trial in report.trials:
-            tried = [trial.parameters[name] for name in names]
-            table.writerow(
-                [trial.number, trial.state, trial.value, len(trial.curve), trial.seconds, *tried, trial.reason]
-            )
 
 
 def _key(recipe: Recipe, index: StudyIndex, weights: Path | None) -> str:

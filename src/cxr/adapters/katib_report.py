@@ -1,19 +1,15 @@
-"""A search in Katib from beginning to end, read back into the report that every search ends with."""
+"""The Trials of a search in Katib, read back into the report that every search ends with."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from kubeflow_katib_api.models import V1beta1Metric, V1beta1TrialStatus
 
-from cxr.adapters.katib import Katib
 from cxr.adapters.katib_experiment import METRIC, planned_trials, read_value
 from cxr.contracts.recipe import Recipe
 from cxr.contracts.search_report import SearchReport, Trial, TrialState
 from cxr.errors import SearchError
-
-logger = logging.getLogger(__name__)
 
 _ENDS: tuple[tuple[str, TrialState], ...] = (
     ("Killed", "failed"),
@@ -23,41 +19,6 @@ _ENDS: tuple[tuple[str, TrialState], ...] = (
     ("MetricsUnavailable", "failed"),
 )
 """Conditions of a Trial that has ended, the telling ones first: one that is stopped early may have others too."""
-
-
-def search(
-    katib: Katib,
-    manifest: Mapping[str, Any],
-    recipe: Recipe,
-    *,
-    index: str,
-    films: int,
-    timeout_seconds: float,
-    keep: bool = False,
-) -> SearchReport:
-    """Make the search of an Experiment, or join it, and wait for its end.
-
-    Args:
-        katib: where.
-        manifest: from `render_experiment` with the same recipe.
-        recipe: that is searched.
-        index: digest of the study index.
-        films: training films of a trial.
-        timeout_seconds: for all trials together.
-        keep: leave the Experiment, its trials and their pods in the cluster. Otherwise they are deleted, however the
-            search ends; trials that still run are stopped. A kept search that failed is joined by the next call, and
-            fails again.
-
-    Raises:
-        SearchError: the search failed, has not ended in time, or no trial gave a usable objective.
-    """
-    name = katib.create(manifest)
-    try:
-        katib.wait(name, timeout_seconds=timeout_seconds)
-        return read_report(katib.trials(name), recipe, index=index, films=films)
-    finally:
-        if not keep:
-            _delete(katib, name)
 
 
 def read_report(trials: Sequence[Mapping[str, Any]], recipe: Recipe, *, index: str, films: int) -> SearchReport:
@@ -131,10 +92,3 @@ def _parameters(assignments: Sequence[Mapping[str, str]], recipe: Recipe) -> dic
 
 def _seconds(start: datetime | None, end: datetime | None) -> float:
     return (end - start).total_seconds() if start and end else 0.0
-
-
-def _delete(katib: Katib, name: str) -> None:
-    try:
-        katib.delete(name)
-    except SearchError as error:  # what became of the search matters more
-        logger.warning("the search %s is left in the cluster: %s", name, error)
