@@ -1,5 +1,7 @@
 """Kubeflow Pipelines components: each is one step of `cxr.steps`, called with the folders of its artifacts."""
 
+from components.audit_shortcuts import audit_shortcuts
+from components.deploy import deploy
 from components.evaluate import evaluate
 from components.explain import explain
 from components.fit_drift import fit_drift
@@ -7,6 +9,7 @@ from components.fit_gate import fit_gate
 from components.ingest import ingest
 from components.package import package
 from components.promote import promote
+from components.promote_canary import promote_canary
 from components.register import register
 from components.report import report
 from components.robustness import robustness
@@ -15,6 +18,8 @@ from components.train import train
 from components.tune import tune
 
 __all__ = [
+    "audit_shortcuts",
+    "deploy",
     "evaluate",
     "explain",
     "fit_drift",
@@ -22,6 +27,7 @@ __all__ = [
     "ingest",
     "package",
     "promote",
+    "promote_canary",
     "register",
     "report",
     "robustness",

@@ -1,5 +1,7 @@
 """Component: registration as challenger, and the gate's verdict."""
 
+from typing import NamedTuple
+
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Model, Output
 
@@ -15,7 +17,7 @@ def register(
     model_name: str,
     experiment: str,
     registration: Output[Artifact],
-) -> None:
+) -> NamedTuple("Verdict", [("passed", bool)]):  # type: ignore[valid-type]
     """Register the bundle as challenger and put it through the promotion gate.
 
     Args:
@@ -26,12 +28,15 @@ def register(
         model_name: Name of the registered model.
         experiment: Experiment that the run belongs to.
         registration: Which version the bundle became, and the verdict.
+
+    Returns:
+        passed: Whether the gate lets the bundle become champion, and be served.
     """
     from pathlib import Path
 
     from cxr.steps.register import register
 
-    register(
+    registered = register(
         bundle=Path(bundle.path),
         evaluation=Path(evaluation.path),
         search=Path(search.path),
@@ -40,3 +45,4 @@ def register(
         model_name=model_name,
         experiment=experiment,
     )
+    return (registered.verdict.passed,)  # type: ignore[return-value]

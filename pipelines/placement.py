@@ -1,52 +1,111 @@
 """Where a task runs in a cluster and what it may use; KFP's local runner takes no notice of any of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kfp import kubernetes
-from kfp.dsl import PipelineTask
+from kfp.dsl import PipelineConfig, PipelineTask
+
+from components.image import PULL_POLICY
 
 SCRATCH = "/scratch"
 GPU = "nvidia.com/gpu"
+_HOUR = 3600
+_DAY = 24 * _HOUR
+
+S3 = "cxr-s3"
+MLFLOW = "cxr-mlflow"
+KAGGLE = "cxr-kaggle"
+CLIENT = "cxr-client"
+TLS = "cxr-tls"
+SECRETS: Mapping[str, Mapping[str, str]] = {
+    S3: {
+        name: name
+        for name in (
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+            "AWS_REGION",
+            "AWS_ENDPOINT_URL",
+            "S3_ENDPOINT",
+            "S3_USE_HTTPS",
+        )
+    },
+    MLFLOW: {name: name for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")},
+    KAGGLE: {name: name for name in ("KAGGLE_USERNAME", "KAGGLE_KEY")},
+    CLIENT: {"client.key": "CXR_API_KEY"},
+    TLS: {"ca.crt": "CXR_CA_CERTIFICATE"},
+}
+"""Secrets of the pipeline's namespace: the keys in each, and the variables that tasks are given."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resources:
-    """Cores are requested and may be doubled when the node has them to spare; memory is requested in full."""
+class Needs:
+    """Of one task.
+
+    Attributes:
+        cores: requested; twice as many when the node has them to spare.
+        gibibytes: of memory, requested in full.
+        hours: that one try may take; far above what it does take, so that only what hangs is ended.
+        secrets: whose keys it is given.
+    """
 
     cores: int
     gibibytes: int
+    hours: int
+    secrets: tuple[str, ...] = ()
 
 
-RESOURCES = {
-    "ingest": Resources(cores=2, gibibytes=4),
-    "split": Resources(cores=1, gibibytes=2),
-    "tune": Resources(cores=4, gibibytes=16),
-    "train": Resources(cores=4, gibibytes=16),
-    "evaluate": Resources(cores=2, gibibytes=8),
-    "robustness": Resources(cores=4, gibibytes=8),
-    "explain": Resources(cores=2, gibibytes=8),
-    "fit-drift": Resources(cores=2, gibibytes=8),
-    "fit-gate": Resources(cores=2, gibibytes=8),
-    "package": Resources(cores=2, gibibytes=8),
-    "register": Resources(cores=1, gibibytes=2),
-    "promote": Resources(cores=1, gibibytes=2),
-    "report": Resources(cores=1, gibibytes=4),
+NEEDS = {
+    "ingest": Needs(cores=2, gibibytes=4, hours=12, secrets=(S3, KAGGLE)),
+    "split": Needs(cores=1, gibibytes=2, hours=1),
+    "tune": Needs(cores=4, gibibytes=16, hours=48, secrets=(S3, MLFLOW)),
+    "train": Needs(cores=4, gibibytes=16, hours=48, secrets=(S3, MLFLOW)),
+    "evaluate": Needs(cores=2, gibibytes=8, hours=6),
+    "robustness": Needs(cores=4, gibibytes=8, hours=12),
+    "explain": Needs(cores=2, gibibytes=8, hours=6),
+    "audit-shortcuts": Needs(cores=4, gibibytes=8, hours=12),
+    "fit-drift": Needs(cores=2, gibibytes=8, hours=6),
+    "fit-gate": Needs(cores=2, gibibytes=8, hours=6),
+    "package": Needs(cores=2, gibibytes=8, hours=2),
+    "register": Needs(cores=1, gibibytes=2, hours=1, secrets=(S3, MLFLOW)),
+    "promote": Needs(cores=1, gibibytes=2, hours=1, secrets=(S3, MLFLOW)),
+    "report": Needs(cores=1, gibibytes=4, hours=2),
+    "deploy": Needs(cores=1, gibibytes=2, hours=4, secrets=(S3, MLFLOW, CLIENT, TLS)),
+    "promote-canary": Needs(cores=1, gibibytes=2, hours=24, secrets=(S3, MLFLOW, CLIENT, TLS)),
 }
 
+CONFIG = PipelineConfig(
+    ttl_seconds_after_success=7 * _DAY, ttl_seconds_after_failure=30 * _DAY, active_deadline_seconds=7 * _DAY
+)
+"""Of a run: its pods and logs go a week after it succeeded, a month after it failed; artifacts and metadata stay."""
 
-def set_resources(task: PipelineTask) -> None:
-    """Request and limit what the task of this name needs."""
-    needs = RESOURCES[task.name]
+
+def place(task: PipelineTask) -> None:
+    """Give a task what the one of its name needs: resources, time, secrets; and run it as another user than root.
+
+    A secret, or a key of it, that is not there is left out: which are needed follows from where films and models are.
+    """
+    needs = NEEDS[task.name]
     task.set_cpu_request(str(needs.cores)).set_cpu_limit(str(2 * needs.cores))
     task.set_memory_request(f"{needs.gibibytes}Gi").set_memory_limit(f"{needs.gibibytes}Gi")
+    kubernetes.set_timeout(task, needs.hours * _HOUR)
+    kubernetes.set_image_pull_policy(task, PULL_POLICY)
+    kubernetes.set_security_context(task, run_as_non_root=True)
+    for secret in needs.secrets:
+        kubernetes.use_secret_as_env(task, secret, dict(SECRETS[secret]), optional=True)
 
 
-def set_gpu(task: PipelineTask) -> None:
-    """One GPU, on nodes that are kept for GPU work, with room in /dev/shm for processes to share films and gradients.
+def set_gpus(task: PipelineTask, count: str) -> None:
+    """GPUs, on nodes that are kept for GPU work, with room in /dev/shm for processes to share films and gradients.
 
     A container's /dev/shm is 64 MiB unless a volume in memory is mounted there; it counts towards the memory limit.
+
+    Args:
+        task: to place.
+        count: a parameter of the pipeline; text, which is all that Kubeflow's driver takes here.
     """
-    task.set_accelerator_type(GPU).set_accelerator_limit(1)
+    task.set_accelerator_type(GPU).set_accelerator_limit(count)
     kubernetes.add_toleration(task, key=GPU, operator="Exists", effect="NoSchedule")
     kubernetes.add_node_selector(task, label_key=f"{GPU}.present", label_value="true")
     kubernetes.empty_dir_mount(

@@ -11,19 +11,21 @@ import yaml
 from kfp import compiler
 from kfp.dsl.graph_component import GraphComponent
 
-from components.image import IMAGE
+from components.image import IMAGE, PULL_POLICY
 
 _EXECUTOR = "kfp.dsl.executor_main"
 _ENTRY = f"python3 -m {_EXECUTOR}"
 _LOCAL_ENTRY = f"python3 -m pipelines.task {_EXECUTOR}"
 
 
-def compile_text(pipeline: GraphComponent, *, image: str = IMAGE) -> str:
+def compile_text(pipeline: GraphComponent, *, image: str = IMAGE, pull_policy: str = PULL_POLICY) -> str:
     """The pipeline as the YAML that Kubeflow runs, the same for the same code, with every task in `image`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pipeline.yaml"
         compiler.Compiler().compile(pipeline, str(path))
-        return path.read_text(encoding="utf-8").replace(f"image: {IMAGE}\n", f"image: {image}\n")
+        text = path.read_text(encoding="utf-8")
+    text = text.replace(f"image: {IMAGE}\n", f"image: {image}\n")
+    return text.replace(f"imagePullPolicy: {PULL_POLICY}\n", f"imagePullPolicy: {pull_policy}\n")
 
 
 def local_text(pipeline: GraphComponent, *, code: str) -> str:

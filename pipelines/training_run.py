@@ -1,9 +1,11 @@
-"""The training pipeline on this machine: from arguments to the folder of a run."""
+"""A pipeline on this machine: from arguments to the folder of a run."""
 
 import os
 import shutil
 import sys
 from pathlib import Path
+
+from kfp.dsl.graph_component import GraphComponent
 
 from cxr.contracts.checkpoint import RECIPE_FILE
 from cxr.contracts.files import file_digest, write_json
@@ -12,9 +14,10 @@ from cxr.contracts.resolve import recipe_text
 from cxr.errors import PipelineError
 from pipelines.collect import collect, mark_last
 from pipelines.fingerprint import code_version, fingerprint
+from pipelines.flow import Outputs
 from pipelines.local import LOG_FILE, run_locally
 from pipelines.summary import summarise
-from pipelines.training import Outputs, training
+from pipelines.training import training
 
 SCRATCH = ".scratch"
 TRACKING_FILE = "mlflow.db"
@@ -31,9 +34,12 @@ def run_training(
     experiment: str = "cxr",
     model_name: str = "cxr",
     promote: bool = True,
+    deploy_mode: str = "none",
+    deployment: str = "",
+    pipeline: GraphComponent = training,
     cached: bool = True,
 ) -> str:
-    """Run the training pipeline, collect what it wrote in `run`, and return a summary for people.
+    """Run a pipeline of films to a model, collect what it wrote in `run`, and return a summary for people.
 
     Runs beside each other share what lies beside them: cached results and resume state in dot folders, and the
     tracking database unless `tracking_uri` names a server.
@@ -47,7 +53,7 @@ def run_training(
     write_json(run / RECIPE_FILE, recipe)
     try:
         artifacts = run_locally(
-            training,
+            pipeline,
             {
                 "data": str(Path(data).absolute()) if Path(data).exists() else data,
                 "data_version": f"{data_version} {fingerprint(data)}".strip(),
@@ -58,6 +64,8 @@ def run_training(
                 "experiment": experiment,
                 "model_name": model_name,
                 "promote": promote,
+                "deploy_mode": deploy_mode,
+                "deployment": deployment,
             },
             run=run,
             code=code_version(),
@@ -66,7 +74,7 @@ def run_training(
     except PipelineError:
         sys.stderr.write(f"the full log is {run / LOG_FILE}\n")
         raise
-    collect({name: artifacts[name] for name in (*Outputs._fields, "promotion") if name in artifacts}, run)
+    collect({name: artifacts[name] for name in (*Outputs._fields, "promotion", "deployed") if name in artifacts}, run)
     mark_last(run)
     return summarise(run)
 

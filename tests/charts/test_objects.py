@@ -8,10 +8,10 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from support.chart import of_kind, predictor
+from support.chart import of_component, of_kind, predictor
 
 CRD = Path(__file__).parents[3] / "shared" / "crds" / "inferenceservices.serving.kserve.io.yaml"
-CORE = ("v1", "networking.k8s.io/v1", "policy/v1")
+CORE = ("v1", "apps/v1", "networking.k8s.io/v1", "policy/v1")
 OTHERS = {"InferenceService", "Certificate", "Issuer", "ServiceMonitor", "PrometheusRule"}
 KUBERNETES = ("1.30", "1.37")
 OF_KSERVE = {"minReplicas", "maxReplicas", "scaleMetric", "scaleMetricType", "scaleTarget", "autoScaling",
@@ -83,12 +83,14 @@ def test_names_are_unique_and_all_objects_are_in_the_namespace_of_the_release(ob
 
 def test_selectors_meet_the_pods_and_only_our_service_is_scraped(objects):
     pod = predictor(objects)["labels"].items()
-    (service,) = of_kind(objects, "Service")
+    service = of_component(objects, "Service")
     selectors = [service["spec"]["selector"]]
     selectors += [found["spec"]["selector"]["matchLabels"] for found in of_kind(objects, "PodDisruptionBudget")]
-    selectors += [found["spec"]["podSelector"]["matchLabels"] for found in of_kind(objects, "NetworkPolicy")]
+    if of_kind(objects, "NetworkPolicy"):
+        selectors.append(of_component(objects, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"])
     assert all(selector and selector.items() <= pod for selector in selectors)
-    for monitor in of_kind(objects, "ServiceMonitor"):
+    if of_kind(objects, "ServiceMonitor"):
+        monitor = of_component(objects, "ServiceMonitor")
         wanted = monitor["spec"]["selector"]["matchLabels"].items()
         assert wanted <= service["metadata"]["labels"].items()
         assert not wanted <= pod, "KServe's service carries the labels of the pods, and would be scraped too"

@@ -2,16 +2,17 @@
 
 import pytest
 
-from support.chart import MINIMAL, container, containers, of_kind, predictor, render
+from support.chart import MINIMAL, container, containers, of_component, of_kind, predictor, render
 
 WRITABLE = {"kserve-container": {"/var/lib/cxr", "/tmp"}, "drift": {"/var/lib/cxr-drift", "/tmp"},  # noqa: S108
-            "drift-token": {"/etc/cxr/drift"}, "predict": set()}  # fmt: skip
+            "drift-token": {"/etc/cxr/drift"}, "predict": set(), "retraining": {"/tmp"}}  # noqa: S108  # fmt: skip
 
 
 @pytest.fixture
 def pods(objects):
-    """Specs of the predictor's pod, and of the test's where there is one."""
-    return [predictor(objects), *(found["spec"] for found in of_kind(objects, "Pod"))]
+    """Specs of the predictor's pod, and of the test's and the retraining trigger's where there are such."""
+    deployed = [found["spec"]["template"]["spec"] for found in of_kind(objects, "Deployment")]
+    return [predictor(objects), *(found["spec"] for found in of_kind(objects, "Pod")), *deployed]
 
 
 def test_containers_are_not_root_cannot_become_it_and_have_a_read_only_root(pods):
@@ -46,7 +47,7 @@ def test_images_are_of_one_release(pods):
 
 def test_containers_that_run_for_long_are_probed_at_a_port_of_theirs(objects):
     pod = predictor(objects)
-    (service,) = of_kind(objects, "Service")
+    service = of_component(objects, "Service")
     web = service["spec"]["ports"][0]["name"]
     for found in pod["containers"]:
         ports = {port["containerPort"] for port in found["ports"]}

@@ -32,6 +32,11 @@ REFUSED = {
     "peer of no kind": ({"networkPolicy": {"clients": [{}]}}, "clients"),
     "secret by another name": ({"apiKeys": {"secretName": "Keys!"}}, "secretName"),
     "level above one": ({"drift": {"level": 5}}, "level"),
+    "retraining without limits": ({"retraining": {"resources": {"limits": None}}}, "limits"),
+    "Kubeflow by no address": ({"retraining": {"kubeflow": {"url": "ml-pipeline"}}}, "url"),
+    "negative cool-down": ({"retraining": {"coolDownDays": -1}}, "coolDownDays"),
+    "argument that is a list": ({"retraining": {"arguments": {"data": ["a"]}}}, "data"),
+    "a version of the films": ({"retraining": {"arguments": {"data_version": "1"}}}, "data_version"),
 }
 
 
@@ -65,6 +70,8 @@ def test_either_of_the_two_values_must_be_given(left_out):
         ({"tls": {"mode": "secret"}}, "tls.secretName must name a secret"),
         ({"monitoring": {"serviceMonitor": {"enabled": True}}}, "clientKey.secretName must name a secret"),
         ({"autoscaling": {"minReplicas": 5, "maxReplicas": 2}}, "maxReplicas must be at least minReplicas"),
+        ({"retraining": {"enabled": True, "arguments": {"data": "s3://a/b"}}}, "retraining.secretName must name"),
+        ({"retraining": {"enabled": True, "secretName": "a"}}, "retraining.arguments.data must say where"),
     ],
 )
 def test_values_that_contradict_each_other_are_refused_with_what_to_do(change, reason):
@@ -80,7 +87,7 @@ def test_the_schema_is_closed_and_knows_every_default():
         assert schema["additionalProperties"] is False, path
         assert set(schema["properties"]) - {"global"} == set(values), path
         for name, value in values.items():
-            if "properties" in schema["properties"][name] and name not in ("options", "resources"):
+            if "properties" in schema["properties"][name] and name not in ("arguments", "options", "resources"):
                 check(schema["properties"][name], value, f"{path}.{name}")
 
     check(schema, values, "")

@@ -9,12 +9,18 @@ import pytest
 import yaml
 
 from components.image import IMAGE
+from pipelines.flow import Outputs
+from pipelines.placement import SECRETS
+from pipelines.retraining import retraining
 from pipelines.spec import compile_text, local_text
-from pipelines.training import Outputs, training
+from pipelines.training import training
 from support.toy_pipeline import toy
 
 ROOT = Path(__file__).parents[2]
-COMPILED = ROOT / "pipelines" / "training.yaml"
+COMPILED = ROOT / "pipelines"
+CHANGING = {"register", "promote", "deploy", "promote-canary"}
+"""Tasks that change what is outside of the run."""
+PIPELINES = {"training": training, "retraining": retraining}
 
 
 @pytest.fixture(scope="module")
@@ -27,31 +33,61 @@ def container(spec: dict[str, Any], task: str) -> dict[str, Any]:
     return spec["deploymentSpec"]["executors"][f"exec-{task}"]["container"]
 
 
-def test_the_committed_pipeline_is_the_compiled_one() -> None:
-    assert COMPILED.read_text(encoding="utf-8") == compile_text(training), "run `make compile` and commit the result"
+@pytest.mark.parametrize("name", PIPELINES)
+def test_the_committed_pipeline_is_the_compiled_one(name: str) -> None:
+    committed = (COMPILED / f"{name}.yaml").read_text(encoding="utf-8")
+    assert committed == compile_text(PIPELINES[name]), "run `make compile` and commit the result"
 
 
 def test_compiling_in_another_process_gives_the_same(tmp_path: Path) -> None:
-    out = tmp_path / "training.yaml"
-    subprocess.run([sys.executable, "-m", "pipelines", "compile", "--out", str(out)], cwd=ROOT, check=True)
-    assert out.read_bytes() == COMPILED.read_bytes()
+    subprocess.run([sys.executable, "-m", "pipelines", "compile", "--out", str(tmp_path)], cwd=ROOT, check=True)
+    for name in PIPELINES:
+        assert (tmp_path / f"{name}.yaml").read_bytes() == (COMPILED / f"{name}.yaml").read_bytes()
 
 
 def test_every_task_runs_in_the_image_that_is_asked_for() -> None:
-    spec = next(yaml.safe_load_all(compile_text(training, image="registry.example/ml/cxr:1")))
+    text = compile_text(training, image="registry.example/ml/cxr:1", pull_policy="Always")
+    spec, platform = yaml.safe_load_all(text)
     images = {found["container"]["image"] for found in spec["deploymentSpec"]["executors"].values()}
     assert images == {"registry.example/ml/cxr:1"}
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert {found["imagePullPolicy"] for found in executors.values()} == {"Always"}
     assert ":latest" not in IMAGE
 
 
-def test_only_what_changes_the_registry_is_never_cached(documents: tuple[dict[str, Any], dict[str, Any]]) -> None:
+def test_only_what_changes_a_registry_or_a_cluster_is_never_cached(
+    documents: tuple[dict[str, Any], dict[str, Any]],
+) -> None:
     spec, _ = documents
-    tasks = spec["root"]["dag"]["tasks"] | spec["components"]["comp-condition-1"]["dag"]["tasks"]
+    dags = [spec["root"], *(found for found in spec["components"].values() if "dag" in found)]
+    tasks = {name: task for dag in dags for name, task in dag["dag"]["tasks"].items() if "condition" not in name}
     cached = {name: task.get("cachingOptions", {}).get("enableCache", False) for name, task in tasks.items()}
-    del cached["condition-1"]
-    assert {name for name, on in cached.items() if not on} == {"register", "promote"}
+    assert {name for name, on in cached.items() if not on} == CHANGING
     retried = {name for name, task in tasks.items() if "retryPolicy" in task}
     assert retried == {"ingest", "tune", "train", "register", "promote"}
+
+
+def test_what_the_gate_refuses_is_never_served(documents: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    spec, _ = documents
+    dags = {name: found["dag"]["tasks"] for name, found in spec["components"].items() if "dag" in found}
+
+    def conditions(task: str) -> list[str]:
+        inside = next((name for name, tasks in dags.items() if task in tasks), None)
+        if inside is None:
+            return []
+        entry = next(
+            (name, found)
+            for tasks in (spec["root"]["dag"]["tasks"], *dags.values())
+            for name, found in tasks.items()
+            if found["componentRef"]["name"] == inside
+        )
+        return [*conditions(entry[0]), " ".join(entry[1]["triggerPolicy"]["condition"].split())]
+
+    asked, passed, canary = conditions("promote-canary")
+    assert "pipelinechannel--deploy_mode'] != 'none'" in asked
+    assert "pipelinechannel--register-passed'] == true" in passed
+    assert "pipelinechannel--deploy_mode'] == 'canary'" in canary
+    assert conditions("deploy") == [asked, passed]
 
 
 def test_training_has_a_gpu_and_the_rest_has_none(documents: tuple[dict[str, Any], dict[str, Any]]) -> None:
@@ -60,9 +96,13 @@ def test_training_has_a_gpu_and_the_rest_has_none(documents: tuple[dict[str, Any
         name for name, found in spec["deploymentSpec"]["executors"].items()
         if "accelerator" in found["container"]["resources"]
     }  # fmt: skip
-    assert accelerated == {"exec-train", "exec-tune"} == set(kubernetes)
+    assert (
+        accelerated == {"exec-train", "exec-tune"} == {name for name in kubernetes if "tolerations" in kubernetes[name]}
+    )
     accelerator = container(spec, "train")["resources"]["accelerator"]
-    assert (accelerator["resourceType"], accelerator["resourceCount"]) == ("nvidia.com/gpu", "1")
+    assert accelerator["resourceType"] == "nvidia.com/gpu"
+    assert accelerator["resourceCount"] == "{{$.inputs.parameters['pipelinechannel--gpus']}}"
+    assert spec["root"]["inputDefinitions"]["parameters"]["gpus"]["parameterType"] == "STRING", "the driver reads text"
     train = kubernetes["exec-train"]
     assert train["tolerations"] == [{"effect": "NoSchedule", "key": "nvidia.com/gpu", "operator": "Exists"}]
     assert train["nodeSelector"] == {"labels": {"nvidia.com/gpu.present": "true"}}
@@ -71,6 +111,51 @@ def test_training_has_a_gpu_and_the_rest_has_none(documents: tuple[dict[str, Any
     limits = {container(spec, name.removeprefix("exec-"))["resources"].get("resourceMemoryLimit") for name in
               spec["deploymentSpec"]["executors"]}  # fmt: skip
     assert None not in limits
+
+
+def test_every_task_is_bounded_and_is_not_root(documents: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    spec, kubernetes = documents
+    assert set(kubernetes) == set(spec["deploymentSpec"]["executors"])
+    for found in kubernetes.values():
+        assert 0 < int(found["activeDeadlineSeconds"]) <= 48 * 3600
+        assert found["securityContext"] == {"runAsNonRoot": True}
+        assert found["imagePullPolicy"] == "IfNotPresent"
+    config = next(yaml.safe_load_all(compile_text(training).partition("---\n")[2]))["platforms"]["kubernetes"]
+    week = 7 * 24 * 3600
+    assert config["pipelineConfig"] == {
+        "activeDeadlineSeconds": week, "resourceTtlOnSuccess": week, "resourceTtlOnFailure": 30 * 24 * 3600
+    }  # fmt: skip
+
+
+def test_secrets_are_optional_and_go_only_where_they_are_needed(
+    documents: tuple[dict[str, Any], dict[str, Any]],
+) -> None:
+    _, kubernetes = documents
+    given = {
+        name.removeprefix("exec-"): {secret["secretName"]: secret for secret in found.get("secretAsEnv", [])}
+        for name, found in kubernetes.items()
+    }
+    with_kaggle = {name for name, secrets in given.items() if "cxr-kaggle" in secrets}
+    with_mlflow = {name for name, secrets in given.items() if "cxr-mlflow" in secrets}
+    assert with_kaggle == {"ingest"}
+    assert with_mlflow >= {"tune", "train", "register", "promote"}
+    assert not given["evaluate"]
+    for secret in (secret for secrets in given.values() for secret in secrets.values()):
+        assert secret["optional"] is True
+        mapped = {pair["secretKey"]: pair["envVar"] for pair in secret["keyToEnv"]}
+        assert mapped == SECRETS[secret["secretName"]]
+    assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "S3_ENDPOINT"} <= set(SECRETS["cxr-s3"])
+
+
+def test_retraining_is_the_same_flow_with_nothing_cached_and_promotion_asked_for() -> None:
+    trained, anew = (next(yaml.safe_load_all(compile_text(pipeline))) for pipeline in PIPELINES.values())
+    assert trained["deploymentSpec"] == anew["deploymentSpec"]
+    assert "enableCache" not in str(anew)
+    defaults = [
+        {name: found.get("defaultValue") for name, found in spec["root"]["inputDefinitions"]["parameters"].items()}
+        for spec in (trained, anew)
+    ]
+    assert defaults[0] | {"promote": True} == defaults[1]
 
 
 def test_every_folder_of_a_run_is_an_output(documents: tuple[dict[str, Any], dict[str, Any]]) -> None:

@@ -13,7 +13,7 @@ from cxr.adapters.registry import CHAMPION, Registry
 from cxr.contracts.files import read_json
 from cxr.contracts.metrics import MetricsReport
 from cxr.contracts.registration import Registration
-from pipelines.training import Outputs
+from pipelines.flow import Outputs
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """
@@ -30,8 +30,9 @@ def pipeline(*arguments: str, run: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_a_failed_step_has_the_last_word(tmp_path: Path) -> None:
-    done = pipeline("--data", str(tmp_path / "absent"), run=tmp_path / "runs" / "a")
+@pytest.mark.parametrize("name", ["training", "retraining"])
+def test_a_failed_step_has_the_last_word(tmp_path: Path, name: str) -> None:
+    done = pipeline("--pipeline", name, "--data", str(tmp_path / "absent"), run=tmp_path / "runs" / "a")
     assert done.returncode == 1
     assert done.stdout == ""
     *_, log, last = done.stderr.splitlines()

@@ -9,10 +9,12 @@ from mlflow.tracking import MlflowClient
 
 from cxr.adapters.registry import CHALLENGER, CHAMPION, Registry
 from cxr.contracts.bundle import BUNDLE_FILE
+from cxr.contracts.deployment import Deployment
 from cxr.contracts.files import file_digest, read_json, write_json
 from cxr.contracts.metrics import Estimate, MetricsReport
 from cxr.contracts.registration import PROMOTION_FILE, REGISTRATION_FILE, Promotion, Registration, Verdict
-from cxr.errors import BundleError, RegistryError
+from cxr.errors import BundleError, ClusterError, RegistryError
+from cxr.steps.deploy import deploy
 from cxr.steps.register import promote, register
 from support.synthetic_run import synthetic_run
 
@@ -176,3 +178,17 @@ def test_a_champion_without_readable_metrics_is_named(hospital: Hospital) -> Non
     registry.set_alias("cxr", CHAMPION, "1")
     with pytest.raises(RegistryError, match="cxr version 1, the champion, must be readable"):
         hospital.register(auroc=0.97)
+
+
+def test_a_store_on_this_machine_is_no_place_from_which_kserve_could_serve(hospital: Hospital, tmp_path: Path) -> None:
+    run, registration = hospital.register(auroc=0.97)
+    address = Registry(hospital.uri).address(registration.model, registration.model_version)
+    assert (Path(address.removeprefix("file://")) / BUNDLE_FILE).is_file()
+    with pytest.raises(ClusterError, match="artifact store in S3"):
+        deploy(
+            bundle=run / "bundle",
+            registration=run / "registration",
+            mode="print",
+            deployment=Deployment(tracking_uri=hospital.uri),
+            out=tmp_path / "deployed",
+        )

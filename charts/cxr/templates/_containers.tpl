@@ -97,7 +97,7 @@ args:
   {{- if not (kindIs "invalid" .Values.drift.level) }}
   - --level={{ .Values.drift.level }}
   {{- end }}
-  {{- if .Values.drift.webhookSecretName }}
+  {{- if include "cxr.webhookSecret" . }}
   - --webhook-secret-file=/etc/cxr/webhook/secret
   {{- end }}
 ports:
@@ -109,6 +109,9 @@ env:
   {{- with .Values.drift.webhookSecretName }}
   - name: CXR_DRIFT_WEBHOOK
     valueFrom: {secretKeyRef: {name: {{ . }}, key: url}}
+  {{- end }}
+  {{- if include "cxr.alertsRetrain" . }}
+  - {name: CXR_DRIFT_WEBHOOK, value: "http://{{ include "cxr.retrainingName" . }}.{{ .Release.Namespace }}.svc:8091/alerts"}
   {{- end }}
 lifecycle:
   preStop: {sleep: {seconds: {{ int (add .Values.predictor.drainDelay 1) }}}}
@@ -132,7 +135,7 @@ volumeMounts:
   - {name: drift-token, mountPath: /etc/cxr/drift, readOnly: true}
   - {name: drift-state, mountPath: /var/lib/cxr-drift}
   - {name: drift-tmp, mountPath: /tmp}
-  {{- if .Values.drift.webhookSecretName }}
+  {{- if include "cxr.webhookSecret" . }}
   - {name: webhook, mountPath: /etc/cxr/webhook, readOnly: true}
   {{- end }}
 {{- end }}

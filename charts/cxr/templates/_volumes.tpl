@@ -67,7 +67,7 @@
   emptyDir: {sizeLimit: 1Gi}
 - name: drift-tmp
   emptyDir: {sizeLimit: 1Gi}
-{{- with .Values.drift.webhookSecretName }}
+{{- with include "cxr.webhookSecret" . }}
 - name: webhook
   secret:
     secretName: {{ . }}

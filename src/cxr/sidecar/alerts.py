@@ -1,7 +1,5 @@
 """When an incident begins and ends, and telling it to a webhook."""
 
-import hashlib
-import hmac
 import logging
 import time
 import uuid
@@ -12,6 +10,7 @@ import msgspec
 
 from cxr.contracts.drift import Alert, AlertBook, Verdict
 from cxr.contracts.files import read_json, write_json
+from cxr.contracts.webhook import INCIDENT, SIGNATURE, TIMESTAMP, sign
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +66,7 @@ class AlertDesk:
 
 
 class Webhook:
-    """Posts alerts as JSON, signed: `X-CXR-Signature: sha256=` HMAC-SHA256 of timestamp, a full stop and the body."""
+    """Posts alerts as JSON, signed as `cxr.contracts.webhook` says."""
 
     def __init__(self, url: str, *, secret: str | None) -> None:
         self._url = url
@@ -77,9 +76,9 @@ class Webhook:
         """Post an alert once; whether it was taken."""
         body = msgspec.json.encode(alert)
         now = str(int(time.time()))
-        headers = {"Content-Type": "application/json", "X-CXR-Timestamp": now, "X-CXR-Incident": alert.incident}
+        headers = {"Content-Type": "application/json", TIMESTAMP: now, INCIDENT: alert.incident}
         if self._secret is not None:
-            headers["X-CXR-Signature"] = f"sha256={sign(self._secret, now, body)}"
+            headers[SIGNATURE] = sign(self._secret, now, body)
         try:
             async with httpx.AsyncClient(timeout=_TIMEOUT) as client:
                 response = await client.post(self._url, content=body, headers=headers)
@@ -89,8 +88,3 @@ class Webhook:
         if not response.is_success:
             logger.warning("the webhook refused an alert", extra={"status": response.status_code})
         return response.is_success
-
-
-def sign(secret: bytes, timestamp: str, body: bytes) -> str:
-    """Signature of an alert, hexadecimal."""
-    return hmac.new(secret, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
