@@ -46,6 +46,18 @@ FULL: dict[str, Any] = {
     },
 }  # fmt: skip
 
+RETRAINING: dict[str, Any] = {
+    "enabled": True,
+    "secretName": "cxr-retraining",
+    "kubeflow": {
+        "url": "https://kubeflow.example:8443/pipeline", "namespace": "radiology",
+        "tokenAudience": "pipelines.kubeflow.org",
+    },
+    "pipelineVersion": "0.1.0",
+    "coolDownDays": 3.5,
+    "arguments": {"data": "s3://films/all", "deploy_mode": "canary", "promote": True},
+}  # fmt: skip
+
 CHANGES: dict[str, dict[str, Any]] = {
     "claimed bundle": {"bundle": {"uri": "pvc://models/cxr/v1"}},
     "whole claim": {"bundle": {"uri": "pvc://models"}},
@@ -69,8 +81,11 @@ CHANGES: dict[str, dict[str, Any]] = {
     "no folder": {"state": {"kind": "emptyDir"}},
     "given claim": {"state": {"existingClaim": "trails"}},
     "platform's user": {"pod": {"user": None}},
+    "retraining": {"drift": {"webhookSecretName": None}, "retraining": RETRAINING},
+    "retraining beside a webhook": {"retraining": RETRAINING},
+    "retraining without drift": {"drift": {"enabled": False}, "retraining": RETRAINING},
 }
-"""Changes to `FULL`, each of which turns one option off or over; None gives the default."""
+"""Changes to `FULL`, each of which turns one option off, over, or on; None gives the default."""
 
 
 def changed(values: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,10 +104,10 @@ def changed(values: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, A
 VARIANTS = {"two values": MINIMAL, "full": FULL} | {name: changed(FULL, change) for name, change in CHANGES.items()}
 
 
-def render(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The objects that an installation would make, its test's included."""
+def render(values: Mapping[str, Any], **named: str) -> list[dict[str, Any]]:
+    """The objects that an installation of another `name` or `namespace` would make, its test's included."""
     with Chart.load(CHART) as chart:
-        texts = chart.render(dict(values), **NAMED)
+        texts = chart.render(dict(values), **(NAMED | named))
     return [
         found
         for path, text in texts.items()
@@ -105,6 +120,15 @@ def render(values: Mapping[str, Any]) -> list[dict[str, Any]]:
 def of_kind(objects: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     """Those of one kind."""
     return [found for found in objects if found["kind"] == kind]
+
+
+def of_component(objects: list[dict[str, Any]], kind: str, component: str | None = None) -> dict[str, Any]:
+    """The one of a kind that belongs to a component; to the predictor, which says nothing or `api`, when None."""
+    wanted = {component} if component else {None, "api"}
+    (found,) = (
+        one for one in of_kind(objects, kind) if one["metadata"]["labels"].get("app.kubernetes.io/component") in wanted
+    )
+    return found
 
 
 def predictor(objects: list[dict[str, Any]]) -> dict[str, Any]:
