@@ -125,44 +125,58 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 CONTAINERS ?= $(shell for p in podman buildah docker; do command -v $$p >/dev/null && echo $$p && break; done)
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo podman compose)
 BASE_IMAGE ?= python:3.11-slim-bookworm
-# Where no registry can be pulled from: make base-image images BASE_IMAGE=localhost/cxr-base:bookworm BUILD_ARGS='…'
+# Where no registry can be pulled from: make base-image images BASE_IMAGE=$(OWN_BASE)
+OWN_BASE := localhost/cxr-base:bookworm
 BUILD_ARGS ?=
 compose = CXR_VERSION=$(VERSION) CXR_UID=$$(id -u) CXR_GID=$$(id -g) $(COMPOSE)
 
 .PHONY: images
 images: $(IMAGES:%=image-%) ## Build the container images and print their sizes (podman, buildah or docker)
-	@$(CONTAINERS) images | grep -E 'SIZE|cxr/.* $(VERSION) '
+	@$(CONTAINERS) images | awk 'NR == 1 || ($$1 ~ /(^|\/)cxr\// && $$2 == "$(VERSION)")'
 
-# --format docker: the OCI format has no health checks
+# --format docker: the OCI format has no health checks. podman and buildah install packages as this machine's pip does.
 image-%: images/%/Dockerfile
-	@test -n "$(CONTAINERS)" || { echo "podman, buildah or docker must be installed; apt-get install podman buildah runc"; exit 1; }
-	$(CONTAINERS) build $(if $(filter docker,$(CONTAINERS)),,--format docker) --file $< --tag cxr/$*:$(VERSION) \
-	  --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VERSION=$(VERSION) \
-	  --build-arg REVISION=$$(git rev-parse HEAD) $(BUILD_ARGS) .
+	@test -n "$(CONTAINERS)" || { echo "podman, buildah or docker must be installed; apt-get install podman runc"; exit 1; }
+	$(CONTAINERS) build --file $< --tag cxr/$*:$(VERSION) --build-arg BASE_IMAGE=$(BASE_IMAGE) \
+	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
+	  $(if $(filter docker,$(notdir $(CONTAINERS))),,--format docker $$($(firstword $(wildcard $(BIN)/python) $(PYTHON)) images/machine.py)) $(BUILD_ARGS) .
 
 .PHONY: base-image
 base-image: ## A base image made of Debian's packages, as localhost/cxr-base:bookworm, where none can be pulled
 	mkdir -p runs
 	$(SUDO) mmdebstrap --variant=minbase --include=ca-certificates,python3,python3-pip,python3-venv bookworm runs/base.tar
-	podman import runs/base.tar localhost/cxr-base:bookworm
+	podman import runs/base.tar $(OWN_BASE)
 	rm -f runs/base.tar
 
-.PHONY: lock-predictor
-lock-predictor: $(READY) ## Compile the predictor's lock, at the versions of requirements.lock
+# podman's own defaults ask for more than a machine that is itself a container or a sandbox grants.
+.PHONY: test-containers
+test-containers: export CONTAINERS_CONF := $(CURDIR)/tests/containers/containers.conf
+test-containers: $(READY) ## Build the images (IMAGES='predictor drift' for those) and test them in containers (as root)
+	@missing=; for p in podman runc catatonit iptables mmdebstrap; do command -v $$p >/dev/null || missing=1; done; test -z "$$missing" || \
+	  { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends \
+	    podman runc catatonit containernetworking-plugins iptables mmdebstrap; }
+	@for base in $(BASE_IMAGE) $(OWN_BASE); do \
+	    podman image exists $$base || timeout 120 podman pull --quiet $$base 2>/dev/null && break; done; \
+	  podman image exists $$base || $(MAKE) --no-print-directory base-image && \
+	  $(MAKE) --no-print-directory images CONTAINERS=podman IMAGES="$(IMAGES)" BASE_IMAGE=$$base
+	$(BIN)/pytest -m containers tests/containers $(ARGS)
+
+.PHONY: lock-images
+lock-images: $(READY) ## Compile the predictor's and the pipeline's locks, at the versions of requirements.lock
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile images/predictor/requirements.in --python-version 3.11 --no-header --no-emit-index-url \
 	  --output-file images/predictor/requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra pipeline --constraint requirements.lock --python-version 3.11 --no-header \
+	  --no-emit-index-url --no-emit-package triton --output-file images/pipeline/requirements.lock
 
 SBOM := $(VENV)/sbom
 .PHONY: sbom
 sbom: ## What is in each image, as CycloneDX, in runs/sbom
 	@test -x $(SBOM)/bin/cyclonedx-py || { $(PYTHON) -m venv $(SBOM) && $(SBOM)/bin/python -m pip install --quiet cyclonedx-bom==7.5.0; }
 	@mkdir -p runs/sbom
-	@for image in predictor drift; do \
+	@for image in $(IMAGES); do \
 	  $(SBOM)/bin/cyclonedx-py requirements images/$$image/requirements.lock --pyproject pyproject.toml \
 	    --output-reproducible --of JSON --output-file runs/sbom/$$image.cdx.json || exit 1; done
-	@$(SBOM)/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml \
-	    --output-reproducible --of JSON --output-file runs/sbom/pipeline.cdx.json
 	@ls -l runs/sbom
 
 .PHONY: compose-up

@@ -6,7 +6,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 IMAGES = ["pipeline", "predictor", "drift"]
 LOCKS = {
-    "pipeline": "requirements.lock",
+    "pipeline": "images/pipeline/requirements.lock",
     "predictor": "images/predictor/requirements.lock",
     "drift": "images/drift/requirements.lock",
 }
@@ -80,11 +80,11 @@ def test_what_is_copied_is_there_and_may_enter_the_build(image):
             assert any(source == name or source.startswith(f"{name}/") for name in admitted), source
 
 
-def test_the_final_stage_installs_nothing_and_takes_only_the_environment(image):
+def test_the_final_stage_installs_nothing_and_takes_only_the_environment_and_the_code(image):
     final = stages(image)[-1]
     assert not [rest for rest in values(final, "RUN") if re.search(r"\b(install|apt-get|curl|wget)\b", rest)]
-    assert values(final, "COPY")[0] == "--from=environment /opt/cxr /opt/cxr"
-    assert all("health.py" in rest for rest in values(final, "COPY")[1:])
+    assert values(final, "COPY")[:2] == [f"--from=environment {path} {path}" for path in ("/opt/cxr", "/opt/code")]
+    assert all("health.py" in rest for rest in values(final, "COPY")[2:])
 
 
 def test_nothing_is_latest_nothing_is_secret_nothing_is_added(image):
