@@ -29,9 +29,10 @@ from cxr.imaging.augment import augment
 from cxr.imaging.phantom import write_phantoms
 from cxr.modeling.dataset import FilmArray, load_films
 from cxr.modeling.distributed import Processes
-from cxr.modeling.fit import ResidentFilms, TrainingRun
+from cxr.modeling.fit import TrainingRun
 from cxr.modeling.inference import choose_device
 from cxr.modeling.network import build_network
+from cxr.modeling.resident import ResidentFilms
 from cxr.steps.ingest import ingest
 
 Batches = Iterator[tuple[Tensor, Tensor]]
@@ -74,7 +75,7 @@ def ready(batch: int, size: int, device: torch.device) -> Batches:
 
 def ours(films: FilmArray, batch: int, recipe: Recipe, device: torch.device) -> Batches:
     """What `TrainingRun` feeds its steps with."""
-    resident, generator = ResidentFilms(films, device), torch.Generator(device).manual_seed(0)
+    resident, generator = ResidentFilms(films, device, recipe), torch.Generator(device).manual_seed(0)
     rng = np.random.default_rng(0)
     while True:
         films_, labels = resident.batch(rng.integers(0, len(films), batch))

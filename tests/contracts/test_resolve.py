@@ -22,8 +22,14 @@ def refusal(*arguments):
     return str(error.value)
 
 
-def test_the_default_recipe_is_the_defaults():
-    assert resolve_recipe("default") == Recipe()
+@pytest.mark.parametrize("name", ["default", "cpu"])
+def test_recipes_for_films_of_patients_are_those_that_hold_up_on_other_hospitals(name):
+    recipe = resolve_recipe(name)
+    assert 0 < recipe.model.lung_frame < recipe.preprocessing.size
+    assert recipe.sampling.balance == "sources"
+    assert recipe.sampling.phantoms > 0
+    assert recipe.loss.kind == "cross_entropy"
+    assert all(parameter.field != "loss.gamma" for parameter in recipe.search.parameters)
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -76,7 +82,7 @@ def test_a_recipe_survives_being_written_as_json_or_yaml(seed, gamma, choices):
 @given(name=st.sampled_from(sorted(numbers)), share=st.floats(0.5, 1))
 def test_an_override_changes_its_field_and_no_other(name, share):
     value = numbers[name] * share
-    changed = resolve_recipe("default", [f"{name}={value!r}"])
+    changed = resolve_recipe("{}", [f"{name}={value!r}"])
     assert value_of(changed, name) == value
     assert with_values(changed, {name: numbers[name]}) == Recipe()
 

@@ -5,6 +5,7 @@ from torch import nn
 
 from cxr.contracts.recipe import ModelRecipe, Preprocessing
 from cxr.explain.gradcam import gradcam, least_cosine
+from cxr.imaging.phantom import draw_phantom
 from cxr.modeling.network import build_network
 
 
@@ -20,6 +21,14 @@ def test_captum_draws_the_maps_that_the_network_gives(architecture, stride):
     assert least_cosine(network, films()) > 0.999
 
 
+def test_a_network_that_frames_the_lungs_lays_the_same_maps_on_the_film():
+    torch.manual_seed(0)
+    recipe = ModelRecipe(architecture="resnet18", lung_frame=64)
+    network = build_network(recipe, Preprocessing(size=96), 3).eval()
+    drawn = [draw_phantom(seed=seed, finding="Pneumonia", side=96).film for seed in range(3)]
+    assert least_cosine(network, np.stack(drawn)) > 0.999
+
+
 def test_maps_that_are_not_the_evidence_are_noticed():
     torch.manual_seed(0)
     network = build_network(ModelRecipe(architecture="resnet18", output_stride=16), Preprocessing(size=64), 3).eval()
@@ -29,6 +38,7 @@ def test_maps_that_are_not_the_evidence_are_noticed():
             super().__init__()
             self.features = network.features
             self.inner = network
+            self.on_film = network.on_film
 
         def forward(self, batch):
             prediction = self.inner(batch)

@@ -37,3 +37,11 @@ def test_learning_rate_climbs_then_falls(steps, warmup):
     assert factors[: top + 1] == sorted(factors[: top + 1])
     assert factors[top:] == sorted(factors[top:], reverse=True)
     assert all(0 < factor <= 1 for factor in factors)
+
+
+def test_chances_decide_what_is_drawn():
+    chances = np.array([0.0, 0.75, 0.25, 0.0])
+    rows = batches(4000, Schedule(batch_size=32), seed=1, epoch=1, processes=Processes(), chances=chances).ravel()
+    counts = np.bincount(rows, minlength=4) / len(rows)
+    assert len(rows) == 4000
+    np.testing.assert_allclose(counts, chances, atol=0.03)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from cxr.contracts.studies import SCHEMA, StudyIndex
 from cxr.domain import TAXONOMY
 from cxr.modeling.dataset import FilmArray
-from cxr.modeling.sampling import draw_films
+from cxr.modeling.sampling import balanced_chances, draw_films
 
 
 def films_of(groups: list[tuple[int, int]]) -> FilmArray:
@@ -72,3 +72,24 @@ def test_a_group_of_several_labels_counts_as_that_of_most():
     mixed = FilmArray(films.films, films.labels, StudyIndex(rows))
     few = draw_films(mixed, 12, seed=0)
     assert np.bincount(few.labels).tolist() == [4, 4, 4]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    drawn=st.lists(st.tuples(st.integers(0, 2), st.sampled_from("abc")), min_size=1, max_size=400),
+)
+def test_classes_are_drawn_alike(drawn):
+    labels = np.array([label for label, _ in drawn], np.int64)
+    chances = balanced_chances(labels, [source for _, source in drawn])
+    assert chances.sum() == pytest.approx(1)
+    mass = [chances[labels == label].sum() for label in np.unique(labels)]
+    np.testing.assert_allclose(mass, 1 / len(mass))
+
+
+def test_sources_of_a_class_are_drawn_alike_unless_they_have_few_films():
+    sources = ["large"] * 1000 + ["small"] * 200 + ["tiny"] * 5
+    chances = balanced_chances(np.zeros(len(sources), np.int64), sources)
+    large, small, tiny = (sum(chances[i] for i, name in enumerate(sources) if name == of) for of in
+                          ("large", "small", "tiny"))  # fmt: skip
+    assert large == pytest.approx(small)
+    assert tiny == pytest.approx(small * 0.05)

@@ -22,12 +22,15 @@ class ModelRecipe(Contract, frozen=True, kw_only=True):
         weights: "imagenet" starts from torchvision's ImageNet weights when they can be had, "none" from random ones.
         dropout: probability before the linear head.
         output_stride: pixels of input per cell of the last feature map; 16 doubles the resolution of activation maps.
+        lung_frame: side in pixels of a square around the lungs that the network finds and cuts out for itself; 0 shows
+            it the whole film. What lies around the lungs tells one hospital from another.
     """
 
     architecture: str = "densenet121"
     weights: Literal["imagenet", "none"] = "imagenet"
     dropout: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.2
     output_stride: Literal[16, 32] = 32
+    lung_frame: Annotated[int, Meta(ge=0, le=1024)] = 0
 
 
 class Preprocessing(Contract, frozen=True, kw_only=True):
@@ -73,6 +76,21 @@ class Augmentation(Contract, frozen=True, kw_only=True):
     blur: NonNegative = 1.0
     flip: Fraction = 0.0
     erase: Fraction = 0.1
+
+
+class Sampling(Contract, frozen=True, kw_only=True):
+    """Which films a training step draws.
+
+    Attributes:
+        balance: "films" shows every film once in an epoch. "sources" draws at random, every finding as often as another
+            and of a finding every source as often as another, so that no source stands for a finding by its number; the
+            weights of `loss.class_balance` are then not applied again.
+        phantoms: so many drawn films are learnt beside the real ones, as one more source that has every finding and
+            whose scanners say nothing about them; an epoch stays as long as it was.
+    """
+
+    balance: Literal["films", "sources"] = "films"
+    phantoms: Annotated[int, Meta(ge=0, le=100_000)] = 0
 
 
 class LossRecipe(Contract, frozen=True, kw_only=True):
@@ -139,6 +157,10 @@ class EvaluationRecipe(Contract, frozen=True, kw_only=True):
         triage_sensitivity, triage_specificity: WHO's minimum for a TB triage test (target product profile 2014).
         rule_in_specificity: of the operating point that confirms a finding.
         referral_error: share of wrong decisions to tolerate among the films that are not referred to a radiologist.
+        referral_confidence: with which the share on validation must be at most that, were other patients drawn.
+        conformal_error: share of patients, of each finding, whose prediction set may lack it.
+        subgroup_gap: a subgroup that does worse than the other films by more is flagged.
+        subgroup_patients: fewer than this in a subgroup or in the other films, and their gap is not judged.
         severities: of each corruption, 1 (mild) to 5 (severe).
     """
 
@@ -147,7 +169,40 @@ class EvaluationRecipe(Contract, frozen=True, kw_only=True):
     triage_specificity: Fraction = 0.70
     rule_in_specificity: Fraction = 0.95
     referral_error: Fraction = 0.05
+    referral_confidence: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.9
+    conformal_error: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.1
+    subgroup_gap: Fraction = 0.1
+    subgroup_patients: Count = 20
     severities: tuple[Annotated[int, Meta(ge=1, le=5)], ...] = (1, 2, 3, 4, 5)
+
+
+class AuditRecipe(Contract, frozen=True, kw_only=True):
+    """The shortcut audit: a figure whose whole interval is over its limit warns.
+
+    Where marked *, it fails, and warns when only its value is over the limit.
+
+    Limits are set on phantoms: between cohorts whose scanners are tied to the finding and cohorts whose are not.
+
+    Attributes:
+        hidden_auroc: * macro AUROC of the model on films whose lungs are blacked out. Some disease shows outside of
+            the atlas, so that it may be over 0.5.
+        border_auroc: * of the model on the border of the films.
+        pull_auroc: * AUROC of a finding's probability for the sources that are rich in it, among films without it.
+        pixel_auroc: macro AUROC of a few pixels outside of the lungs.
+        source_auroc: macro AUROC of guessing the finding from the source.
+        flips: share of decisions that change when a marker, shutters or a box are pasted on.
+        least_patients: on each side of a comparison between sources, and per source of a probe.
+        probe_films: train films that the pixel probes are fitted on, at most.
+    """
+
+    hidden_auroc: Fraction = 0.6
+    border_auroc: Fraction = 0.6
+    pull_auroc: Fraction = 0.65
+    pixel_auroc: Fraction = 0.7
+    source_auroc: Fraction = 0.7
+    flips: Fraction = 0.3
+    least_patients: Count = 8
+    probe_films: Count = 3000
 
 
 class Gate(Contract, frozen=True, kw_only=True):
@@ -157,6 +212,12 @@ class Gate(Contract, frozen=True, kw_only=True):
         macro_auroc, accuracy, tuberculosis_sensitivity: lowest point estimates.
         clinical_drop: largest loss of accuracy under the `clinical` corruption preset.
         calibration_error: largest expected calibration error.
+        coverage_chance: prediction sets must not cover so few patients that sets which keep their promise would do so
+            with less than this probability, over all findings.
+        subgroup_gap: by how much a subgroup may surely do worse than the other films: largest lower end of the interval
+            of a gap, in any measure. Wider than `evaluation.subgroup_gap`, which only flags.
+        refer_rate: largest share of films referred for low confidence.
+        shortcuts: worst verdict of the shortcut audit; "fail" lets every model pass.
         incomparable_champion: the present champion was measured on other test films, so that the two cannot be
             compared: "keep" it, or "replace" it when the floors above hold.
     """
@@ -166,6 +227,10 @@ class Gate(Contract, frozen=True, kw_only=True):
     tuberculosis_sensitivity: Fraction = 0.70
     clinical_drop: Fraction = 0.05
     calibration_error: Fraction = 0.15
+    coverage_chance: Fraction = 0.01
+    subgroup_gap: Fraction = 0.25
+    refer_rate: Fraction = 0.6
+    shortcuts: Literal["pass", "warn", "fail"] = "warn"
     incomparable_champion: Literal["keep", "replace"] = "keep"
 
 
@@ -177,10 +242,12 @@ class Recipe(Contract, frozen=True, kw_only=True):
     model: ModelRecipe = msgspec.field(default_factory=ModelRecipe)
     preprocessing: Preprocessing = msgspec.field(default_factory=Preprocessing)
     augmentation: Augmentation = msgspec.field(default_factory=Augmentation)
+    sampling: Sampling = msgspec.field(default_factory=Sampling)
     loss: LossRecipe = msgspec.field(default_factory=LossRecipe)
     optimiser: Optimiser = msgspec.field(default_factory=Optimiser)
     schedule: Schedule = msgspec.field(default_factory=Schedule)
     split: SplitRecipe = msgspec.field(default_factory=SplitRecipe)
     search: SearchSpace = msgspec.field(default_factory=SearchSpace)
     evaluation: EvaluationRecipe = msgspec.field(default_factory=EvaluationRecipe)
+    audit: AuditRecipe = msgspec.field(default_factory=AuditRecipe)
     gate: Gate = msgspec.field(default_factory=Gate)

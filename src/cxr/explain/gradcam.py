@@ -29,6 +29,8 @@ def gradcam(network: Network, films: Tensor, finding: int) -> Tensor:
 def least_cosine(network: Network, films: npt.NDArray[np.uint8]) -> float:
     """Least cosine between the network's own maps and captum's, over films and findings; 1 is full agreement.
 
+    Both are compared on the film, where a network that frames the lungs lays its maps.
+
     Args:
         network: in evaluation mode.
         films: uint8 [n, S, S].
@@ -38,7 +40,12 @@ def least_cosine(network: Network, films: npt.NDArray[np.uint8]) -> float:
     with torch.inference_mode():
         maps = network(batch).maps
     cosines = [
-        torch.cosine_similarity(maps[:, finding].flatten(1), gradcam(network, batch, finding).flatten(1), dim=1)
-        for finding in range(maps.shape[1])
+        _cosine(maps[:, finding], gradcam(network, batch, finding), network, batch) for finding in range(maps.shape[1])
     ]
     return float(torch.stack(cosines).min())
+
+
+@torch.inference_mode()
+def _cosine(own: Tensor, witness: Tensor, network: Network, films: Tensor) -> Tensor:
+    laid = network.on_film(witness.unsqueeze(1), films)
+    return torch.cosine_similarity(own.flatten(1), laid.flatten(1), dim=1).min()

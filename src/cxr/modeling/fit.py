@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -26,9 +25,10 @@ from cxr.modeling.averaging import Average
 from cxr.modeling.dataset import FilmArray
 from cxr.modeling.distributed import Processes
 from cxr.modeling.inference import infer
-from cxr.modeling.losses import balanced_weights, recipe_loss
+from cxr.modeling.losses import recipe_loss
 from cxr.modeling.network import Network, build_network
 from cxr.modeling.pace import batches, learning_rate_factor
+from cxr.modeling.resident import ResidentFilms
 from cxr.modeling.weights import initialise
 from cxr.progress import progress
 
@@ -91,7 +91,7 @@ def fit(
     state = None if scratch is None else scratch / STATE_FILE
     if state is not None and state.exists():
         run.restore(state)
-    data = ResidentFilms(train, device)
+    data = ResidentFilms(train, device, recipe)
     stopped = run.stopped()
     while stopped is None:
         epoch = run.epoch(data, validation)
@@ -121,20 +121,6 @@ def _check(films: FilmArray, part: str) -> None:
             f"{part} films must all be labelled and every finding must occur, "
             f"{'some are unlabelled' if -1 in present else f'there is no film of {missing}'}; check the split"
         )
-
-
-class ResidentFilms:
-    """The training films where they are needed: resident on a GPU, a memory map on the CPU."""
-
-    def __init__(self, films: FilmArray, device: torch.device) -> None:
-        self.device = device
-        self.films = torch.from_numpy(films.films).to(device)
-        self.labels = torch.from_numpy(films.labels).to(device)
-
-    def batch(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """uint8 [b, 1, S, S] and int64 [b]."""
-        chosen = torch.from_numpy(rows).to(self.device)
-        return self.films[chosen].unsqueeze(1), self.labels[chosen]
 
 
 @dataclass
@@ -218,14 +204,20 @@ class TrainingRun:
         seed = (self.recipe.seed * 1_000_003 + number * 1_009 + self.processes.rank) % 2**63
         torch.manual_seed(seed)
         generator = torch.Generator(self.device).manual_seed(seed)
-        weights = balanced_weights(data.labels.cpu(), len(TAXONOMY)).to(self.device)
-        rows = batches(self.films, self.recipe.schedule, seed=self.recipe.seed, epoch=number, processes=self.processes)
+        rows = batches(
+            self.films,
+            self.recipe.schedule,
+            seed=self.recipe.seed,
+            epoch=number,
+            processes=self.processes,
+            chances=data.chances,
+        )
         total = torch.zeros((), device=self.device)
         title = f"epoch {number}/{self.recipe.schedule.epochs}"
         with progress(title, self.films) as advance:
             for batch in rows:
                 films, labels = data.batch(batch)
-                total += self.train_step(augment(films, self.recipe.augmentation, generator), labels, weights)
+                total += self.train_step(augment(films, self.recipe.augmentation, generator), labels, data.weights)
                 advance(self.recipe.schedule.batch_size)
         mean = float(total) / len(rows)
         if not math.isfinite(mean):

@@ -14,6 +14,7 @@ from torchvision import models
 
 from cxr.contracts.recipe import ModelRecipe, Preprocessing
 from cxr.errors import RecipeError
+from cxr.modeling.lung_frame import LungFrame
 
 
 class Prediction(NamedTuple):
@@ -24,7 +25,8 @@ class Prediction(NamedTuple):
     embedding: Tensor
     """[n, d], the pooled features that the head reads."""
     maps: Tensor
-    """[n, c, h, w], evidence for each finding by place; their means are the logits less the bias."""
+    """[n, c, h, w], evidence for each finding by place on the film; without a frame their means are the logits less the
+    bias."""
 
 
 class Network(nn.Module):
@@ -33,10 +35,19 @@ class Network(nn.Module):
     Attributes:
         features: [n, 1, S, S] to [n, d, h, w]; its last module is a ReLU, so that Grad-CAM can hook its output.
         head: d features to c findings.
+        lungs: cuts out what `features` sees; None shows it the whole film.
     """
 
     def __init__(
-        self, features: nn.Sequential, width: int, findings: int, *, dropout: float, mean: float, std: float
+        self,
+        features: nn.Sequential,
+        width: int,
+        findings: int,
+        *,
+        dropout: float,
+        mean: float,
+        std: float,
+        lungs: LungFrame | None = None,
     ) -> None:
         super().__init__()
         self.features = features
@@ -44,14 +55,30 @@ class Network(nn.Module):
         self.head = nn.Linear(width, findings)
         self.mean = mean
         self.std = std
+        self.lungs = lungs
 
     def forward(self, films: Tensor) -> Prediction:
         """Classify films: float32 [n, 1, S, S], grey levels 0..1."""
-        features = self.features((films - self.mean) / self.std)
+        glimpse, frame = self.see(films)
+        features = self.features(glimpse)
         embedding = features.mean(dim=(2, 3))
         logits = self.head(self.dropout(embedding))
         maps = F.conv2d(features, self.head.weight[:, :, None, None])
-        return Prediction(logits, embedding, maps)
+        return Prediction(logits, embedding, _laid(maps, frame))
+
+    def see(self, films: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the backbone is given of films [n, 1, S, S], and where that lies on them, as `LungFrame` says it."""
+        if self.lungs is None:
+            return (films - self.mean) / self.std, None
+        return self.lungs(films)  # type: ignore[no-any-return]
+
+    def on_film(self, maps: Tensor, films: Tensor) -> Tensor:
+        """Maps [n, c, h, w] of what the backbone sees of films [n, 1, S, S], laid where that is on the films."""
+        return _laid(maps, self.see(films)[1])
+
+
+def _laid(maps: Tensor, frame: Tensor | None) -> Tensor:
+    return maps if frame is None else LungFrame.on_film(maps, frame, 2 * maps.shape[-1])
 
 
 Backbone = Callable[[int], tuple[nn.Sequential, int]]
@@ -108,7 +135,15 @@ def build_network(model: ModelRecipe, preprocessing: Preprocessing, findings: in
     features, width = ARCHITECTURES[model.architecture](model.output_stride)
     _one_channel_stem(features)
     features.add_module("relu_last", nn.ReLU())
-    return Network(features, width, findings, dropout=model.dropout, mean=preprocessing.mean, std=preprocessing.std)
+    return Network(
+        features,
+        width,
+        findings,
+        dropout=model.dropout,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        lungs=LungFrame(model.lung_frame, preprocessing.size) if model.lung_frame else None,
+    )
 
 
 def _one_channel_stem(features: nn.Sequential) -> None:

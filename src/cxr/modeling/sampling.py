@@ -1,6 +1,9 @@
-"""A smaller set of films that keeps patients whole and classes in proportion."""
+"""Which films are learnt: a smaller set that keeps patients whole, and how likely a step is to draw each film."""
+
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from cxr.modeling.dataset import FilmArray
 
@@ -35,3 +38,25 @@ def draw_films(films: FilmArray, most: int, *, seed: int) -> FilmArray:
         if room == share:
             kept[candidates[sizes[candidates].argmin()]] = True
     return films.take(kept[group])
+
+
+_FEW = 100
+"""Films; a source that has fewer of a class is drawn less often than others, in proportion."""
+
+
+def balanced_chances(labels: npt.NDArray[np.int64], sources: Sequence[str]) -> npt.NDArray[np.float64]:
+    """How likely each film is to be drawn, [n], so that classes are equal, and sources within a class.
+
+    Args:
+        labels: [n].
+        sources: [n], by name.
+    """
+    names = np.unique(np.asarray(sources, dtype=str), return_inverse=True)[1]
+    chances = np.zeros(len(labels))
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        counts = np.bincount(names[rows])
+        share = 1 / np.maximum(counts, _FEW)[names[rows]]
+        chances[rows] = share / share.sum()
+    balanced: npt.NDArray[np.float64] = chances / chances.sum()
+    return balanced

@@ -17,12 +17,13 @@ from cxr.imaging.phantom.lesions import filled
 from cxr.imaging.phantom.lungs import airways, lungs, vessels
 from cxr.imaging.phantom.scanner import SCANNERS, Film, Scanner, expose
 from cxr.imaging.phantom.skeleton import ribs, shoulder_girdle, spine
-from cxr.imaging.phantom.warp import film_mesh, onto_film
+from cxr.imaging.phantom.warp import Mesh, film_mesh, onto_film
 
 Mask = npt.NDArray[np.bool_]
 
 _MARGIN = 1.12
 _NOTICEABLE = 0.035
+_RIM = 0.08
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +42,13 @@ class Phantom:
     Attributes:
         film: uint8 [side, side], air dark and bone bright.
         mask: bool [side, side], where disease changes the film noticeably; all False when there is none.
+        lungs: bool [side, side], where there is or would be air, the thinnest rims left out.
         finding, source, view, sex, age: what the study index says of it.
     """
 
     film: Film
     mask: Mask
+    lungs: Mask
     finding: str
     source: str
     view: View
@@ -77,18 +80,29 @@ def draw_film(patient: Patient, scanner: Scanner, *, rng: np.random.Generator, s
     view = View.PA if rng.random() < frontal else View.AP
     positioning = random_positioning(rng, view=view, age=anatomy.age)
     chest, frame = Chest(anatomy, positioning), _frame(anatomy, positioning, side)
-    attenuation, seen = _attenuation(frame, chest, patient.disease, rng)
+    attenuation, seen, air = _attenuation(frame, chest, patient.disease, rng)
     mesh = film_mesh(anatomy, positioning, drawn=frame.side, side=side)
     mask = np.zeros((side, side), np.bool_)
     if patient.disease.lesions:
-        drawn = Image.fromarray(_noticeable(seen).astype(np.uint8))
-        mask = np.asarray(onto_film(drawn, mesh, side=side, resampling=Image.Resampling.NEAREST)).astype(np.bool_)
+        mask = _warped(_noticeable(seen), mesh, side=side)
     drawn = Image.fromarray(attenuation)
     bent = np.asarray(onto_film(drawn, mesh, side=side, resampling=Image.Resampling.BICUBIC))
     film = expose(bent, scanner, view=view, rng=rng)
     return Phantom(
-        film=film, mask=mask, finding=patient.finding, source=scanner.name, view=view, sex=anatomy.sex, age=anatomy.age
+        film=film,
+        mask=mask,
+        lungs=_warped(air > _RIM, mesh, side=side),
+        finding=patient.finding,
+        source=scanner.name,
+        view=view,
+        sex=anatomy.sex,
+        age=anatomy.age,
     )
+
+
+def _warped(mask: Mask, mesh: Mesh, *, side: int) -> Mask:
+    drawn = Image.fromarray(mask.astype(np.uint8))
+    return np.asarray(onto_film(drawn, mesh, side=side, resampling=Image.Resampling.NEAREST)).astype(np.bool_)
 
 
 def _frame(anatomy: Anatomy, positioning: Positioning, side: int) -> Frame:
@@ -100,8 +114,8 @@ def _frame(anatomy: Anatomy, positioning: Positioning, side: int) -> Frame:
     return Frame(side=drawn, unit=reach, tall=tall, centre=(half + across * reach, half + (0.14 + down) * tall))
 
 
-def _attenuation(frame: Frame, chest: Chest, disease: Disease, rng: np.random.Generator) -> tuple[Field, Field]:
-    """Attenuation of the whole body, and what of it belongs to lesions, as shares of the trunk's."""
+def _attenuation(frame: Frame, chest: Chest, disease: Disease, rng: np.random.Generator) -> tuple[Field, Field, Field]:
+    """Attenuation of the body, what of it belongs to lesions and what air takes away, as shares of the trunk's."""
     a, p = chest.anatomy, chest.positioning
     air = lungs(frame, chest)
     texture = 0.015 * noise(rng, frame.side, cells=45, octaves=2, persistence=0.8)
@@ -114,7 +128,7 @@ def _attenuation(frame: Frame, chest: Chest, disease: Disease, rng: np.random.Ge
     if disease.lesions:
         share, belonging = filled(frame, chest, disease)
         soft, seen = soft + share * open_air, belonging * air
-    return soft + _through(soft) * bone, seen
+    return soft + _through(soft) * bone, seen, air
 
 
 def _through(soft: Field) -> Field:

@@ -1,0 +1,134 @@
+"""What each part of the recipe is worth on sources that a network never saw: the table of docs/performance.md.
+
+    python bench/generalisation.py --data ../shared/data/chest-xray/index.csv [--films 250] [--epochs 6] [--side 64]
+
+Every row adds one thing to the row above and is measured by `cxr crossval`: each source is withheld once, linked ones
+together, and every film is scored by the network that never saw its source. All rows have the same architecture, the
+same number of optimiser steps and a backbone that sees the same number of pixels. Killed and started again with the
+same `--scratch`, it goes on where it was.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from cxr.contracts.crossval import Crossval, PairScore
+from cxr.contracts.metrics import Estimate
+from cxr.contracts.overlay import with_values
+from cxr.contracts.recipe import Augmentation, Recipe
+from cxr.contracts.resolve import resolve_recipe
+from cxr.contracts.studies import StudyIndex
+from cxr.steps.crossval import crossval
+from cxr.steps.ingest import ingest
+from cxr.steps.split import split
+
+Values = Mapping[str, float | int | str | bool]
+
+_AUGMENTATION = Augmentation()
+_STILL: Values = {f"augmentation.{name}": 0.0 for name in Augmentation.__struct_fields__}
+
+
+def rows(side: int) -> dict[str, Values]:
+    """Name of each row to what it changes of the row above; the first changes the recipe of the profile."""
+    film = side * 3 // 2
+    return {
+        "naive: focal loss, flips": {
+            **_STILL,
+            "augmentation.flip": 0.5,
+            "preprocessing.size": side,
+            "model.lung_frame": 0,
+            "sampling.balance": "films",
+            "sampling.phantoms": 0,
+            "loss.kind": "focal",
+            "loss.label_smoothing": 0.0,
+        },
+        "+ augmentation": {
+            f"augmentation.{name}": getattr(_AUGMENTATION, name)
+            for name in Augmentation.__struct_fields__
+            if name != "flip"
+        },
+        "+ lung frame": {"preprocessing.size": film, "model.lung_frame": side},
+        "+ balanced sources, smoothed cross-entropy": {
+            "sampling.balance": "sources",
+            "loss.kind": "cross_entropy",
+            "loss.label_smoothing": 0.1,
+        },
+        "+ phantoms": {"sampling.phantoms": 1500},
+    }
+
+
+def fewer(folder: Path, most: int, seed: int) -> None:
+    """Keep at most so many films of each source and finding of an index, whole groups of them in a random order."""
+    index = StudyIndex.read(folder)
+    films = index.films
+    order = pd.Series(films["group_id"].unique()).sample(frac=1, random_state=seed).reset_index(drop=True)
+    place = films["group_id"].map(pd.Series(order.index, index=order))
+    kept = films.assign(place=place).sort_values("place").groupby(["source", "label"]).head(most).index
+    StudyIndex(films.loc[kept.sort_values()]).write(folder)
+
+
+def told(estimate: Estimate) -> str:
+    """A value with its interval."""
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return "–"
+    return f"{estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f})"
+
+
+def mean_of(pairs: tuple[PairScore, ...], finding: str) -> str:
+    """Mean AUROC of a finding against Normal over the pairs of sources."""
+    values = [pair.auroc.value for pair in pairs if pair.finding == finding and pair.auroc.value is not None]
+    return f"{sum(values) / len(values):.3f}" if values else "–"
+
+
+def line(name: str, report: Crossval) -> str:
+    """A row of the table."""
+    cells = [
+        name,
+        told(report.mean_source_auroc),
+        told(report.worst_source_auroc),
+        told(report.pooled["macro_auroc"]),
+        mean_of(report.pairs, "Tuberculosis"),
+        mean_of(report.pairs, "Pneumonia"),
+        f"{sum(fold.seconds for fold in report.folds) / 60:.1f}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def main() -> None:
+    """Measure every row and print the table as Markdown."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--data", required=True)
+    arguments.add_argument("--recipe", default="cpu")
+    arguments.add_argument("--films", type=int, default=250, help="most films of each source and finding")
+    arguments.add_argument("--epochs", type=int, default=6)
+    arguments.add_argument("--side", type=int, default=64, help="pixels that the backbone sees")
+    arguments.add_argument("--scratch", type=Path, default=None)
+    given = arguments.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        scratch = given.scratch or Path(temporary)
+        shared: Values = {"schedule.epochs": given.epochs, "schedule.patience": given.epochs}
+        recipe = with_values(resolve_recipe(given.recipe), shared)
+        studies, parts = scratch / "studies", scratch / "split"
+        if not parts.exists():
+            ingest(data=given.data, out=studies, recipe=recipe)
+            fewer(studies, given.films, recipe.seed)
+            split(studies=studies, out=parts, recipe=recipe)
+        measure(recipe, studies=studies, parts=parts, scratch=scratch, side=given.side)
+
+
+def measure(recipe: Recipe, *, studies: Path, parts: Path, scratch: Path, side: int) -> None:
+    """Print the table row by row."""
+    print("| recipe | mean of sources | worst source | all films | TB v. normal | pneumonia v. normal | min |")
+    print("|---|---|---|---|---|---|---|")
+    for number, (name, values) in enumerate(rows(side).items()):
+        recipe = with_values(recipe, values)
+        out = scratch / f"crossval-{number}"
+        report = crossval(studies=studies, split=parts, recipe=recipe, out=out, scratch=scratch / "state")
+        print(line(name, report), flush=True)
+
+
+if __name__ == "__main__":
+    main()

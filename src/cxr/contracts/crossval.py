@@ -1,0 +1,84 @@
+"""Cross-validation over sources: what networks say of films from sources that they never saw."""
+
+from typing import Literal
+
+from cxr.contracts.files import Contract
+from cxr.contracts.metrics import Estimate
+
+CROSSVAL_FILE = "crossval.json"
+CROSSVAL_TABLE = "crossval.csv"
+
+
+class FoldScore(Contract, frozen=True, kw_only=True):
+    """One network, and what it says of the sources that were withheld from it.
+
+    Attributes:
+        withheld: sources.
+        train_films, test_films: how many.
+        best_epoch: of its training.
+        seconds: of its training, all epochs.
+        metrics: macro_auroc and accuracy of the withheld films, over the findings that they have.
+    """
+
+    withheld: tuple[str, ...]
+    train_films: int
+    test_films: int
+    best_epoch: int
+    seconds: float
+    metrics: dict[str, Estimate]
+
+
+class SourceScore(Contract, frozen=True, kw_only=True):
+    """How well the findings of one unseen source are told apart, see `cxr.evaluation.unseen`.
+
+    Attributes:
+        own: findings that the source itself has enough patients of.
+        borrowed: findings whose films come from the other sources.
+        films: of the source, of its own findings.
+        macro_auroc: over own and borrowed findings.
+    """
+
+    source: str
+    own: tuple[str, ...]
+    borrowed: tuple[str, ...]
+    films: int
+    macro_auroc: Estimate
+
+
+class PairScore(Contract, frozen=True, kw_only=True):
+    """AUROC of the films of one finding and source against Normal films of a source.
+
+    Attributes:
+        source: of the films with the finding.
+        normal_source: of the Normal films; the same when the source has enough of them.
+    """
+
+    finding: str
+    source: str
+    normal_source: str
+    films: int
+    normal_films: int
+    auroc: Estimate
+
+
+class Crossval(Contract, frozen=True, kw_only=True):
+    """`crossval.json`. Every film is scored by the network that never saw its source.
+
+    Attributes:
+        index: digest of the index with `split` filled.
+        recipe: digest of the recipe.
+        worst_source_auroc: smallest macro AUROC of a source: what to choose a recipe by.
+        mean_source_auroc: mean of the sources' macro AUROCs.
+        pooled: macro_auroc and accuracy of all films together, whatever their source.
+    """
+
+    version: Literal[1] = 1
+    index: str
+    recipe: str
+    seed: int
+    folds: tuple[FoldScore, ...]
+    sources: tuple[SourceScore, ...]
+    pairs: tuple[PairScore, ...]
+    worst_source_auroc: Estimate
+    mean_source_auroc: Estimate
+    pooled: dict[str, Estimate]

@@ -1,0 +1,49 @@
+"""The training films in memory, and how likely a step is to draw each of them."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cxr.contracts.recipe import Recipe
+from cxr.domain import TAXONOMY
+from cxr.modeling.dataset import FilmArray
+from cxr.modeling.losses import balanced_weights
+from cxr.modeling.phantoms import SOURCE, PhantomFilms, phantom_films
+from cxr.modeling.sampling import balanced_chances
+
+
+class ResidentFilms:
+    """The training films where they are needed: resident on a GPU, a memory map on the CPU.
+
+    Attributes:
+        films: uint8 [n, S, S], the phantoms of the recipe after the real ones.
+        labels: int64 [n].
+        chances: how likely each film is to be drawn, [n]; None shows every film once in an epoch.
+        weights: of the classes in the loss, [c].
+    """
+
+    def __init__(self, films: FilmArray, device: torch.device, recipe: Recipe) -> None:
+        self.device = device
+        self.films = torch.from_numpy(films.films).to(device)
+        self.labels = torch.from_numpy(films.labels).to(device)
+        self.weights = balanced_weights(self.labels.cpu(), len(TAXONOMY)).to(device)
+        self.chances: np.ndarray | None = None
+        sources = films.index.films["source"].astype(object).fillna("").tolist()
+        if recipe.sampling.phantoms:
+            drawn = phantom_films(recipe.sampling.phantoms, recipe.preprocessing, seed=recipe.seed)
+            sources += [SOURCE] * len(drawn.labels)
+            self._append(drawn)
+        if recipe.sampling.balance == "sources":
+            self.chances = balanced_chances(self.labels.cpu().numpy(), sources)
+            self.weights = torch.ones_like(self.weights)
+        elif recipe.sampling.phantoms:
+            self.chances = np.full(len(sources), 1 / len(sources))
+
+    def _append(self, drawn: PhantomFilms) -> None:
+        self.films = torch.cat([self.films, torch.from_numpy(drawn.films).to(self.device)])
+        self.labels = torch.cat([self.labels, torch.from_numpy(drawn.labels).to(self.device)])
+
+    def batch(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """uint8 [b, 1, S, S] and int64 [b]."""
+        chosen = torch.from_numpy(rows).to(self.device)
+        return self.films[chosen].unsqueeze(1), self.labels[chosen]

@@ -1,0 +1,140 @@
+import csv
+import math
+
+import numpy as np
+import pytest
+
+from cxr.contracts.crossval import CROSSVAL_FILE, CROSSVAL_TABLE, Crossval
+from cxr.contracts.files import read_json, write_json
+from cxr.contracts.recipe import EvaluationRecipe, ModelRecipe, Preprocessing, Recipe, Schedule, SplitRecipe
+from cxr.contracts.split import FOLDS_FILE, Folds
+from cxr.contracts.studies import StudyIndex
+from cxr.errors import SplitError, TrainingError
+from cxr.steps import crossval as step
+from cxr.steps.crossval import crossval
+from cxr.steps.split import split
+from support.studies import write_noise_studies
+
+RECIPE = Recipe(
+    model=ModelRecipe(architecture="resnet18", weights="none"),
+    preprocessing=Preprocessing(size=32),
+    schedule=Schedule(epochs=2, batch_size=16, ema_decay=0.9),
+    split=SplitRecipe(train=0.6, validation=0.2),
+    evaluation=EvaluationRecipe(resamples=100),
+)
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory):
+    """Noise whose sources share no patient."""
+    folder = tmp_path_factory.mktemp("crossval") / "studies"
+    index = write_noise_studies(folder, films=72)
+    StudyIndex(index.films.assign(patient_id=index.films["group_id"])).write(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def parts(studies, tmp_path_factory):
+    out = tmp_path_factory.mktemp("crossval") / "split"
+    split(studies=studies, out=out, recipe=RECIPE)
+    return out
+
+
+def run(studies, parts, folder, recipe=RECIPE, **given):
+    return crossval(
+        studies=studies, split=parts, recipe=recipe, out=folder / "out", scratch=folder / "s", device="cpu", **given
+    )
+
+
+@pytest.fixture(scope="module")
+def done(studies, parts, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("done")
+    return run(studies, parts, folder), folder
+
+
+def test_every_source_is_withheld_once_and_every_film_tested_once(done, studies):
+    report, _ = done
+    assert [fold.withheld for fold in report.folds] == [("a",), ("b",)]
+    assert sum(fold.test_films for fold in report.folds) == len(StudyIndex.read(studies))
+    assert [source.source for source in report.sources] == ["a", "b"]
+    assert all(source.borrowed == () for source in report.sources)
+    assert report.worst_source_auroc.value == min(source.macro_auroc.value for source in report.sources)
+
+
+def test_the_files_say_what_was_returned(done):
+    report, folder = done
+    assert read_json(folder / "out" / CROSSVAL_FILE, Crossval) == report
+    with (folder / "out" / CROSSVAL_TABLE).open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    worst = next(row for row in rows if row["what"] == "worst source")
+    assert math.isclose(float(worst["value"]), report.worst_source_auroc.value)
+
+
+def test_a_killed_run_goes_on_with_the_folds_that_are_left(done, studies, parts, tmp_path, monkeypatch):
+    trained = []
+    fit = step.fit
+
+    def killed_at_the_second(**given):
+        if trained:
+            raise KeyboardInterrupt
+        trained.append(given)
+        return fit(**given)
+
+    monkeypatch.setattr(step, "fit", killed_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        run(studies, parts, tmp_path)
+    assert not (tmp_path / "out").exists()
+
+    def counted(**given):
+        trained.append(given)
+        return fit(**given)
+
+    monkeypatch.setattr(step, "fit", counted)
+    report = run(studies, parts, tmp_path)
+    assert len(trained) == 2
+    assert report.sources == done[0].sources
+    assert report.pooled == done[0].pooled
+
+
+def test_a_network_never_sees_the_source_that_it_is_tested_on(studies, parts, tmp_path, monkeypatch):
+    seen = []
+    fit = step.fit
+
+    def watched(**given):
+        seen.append({part: set(given[part].index.films["source"]) for part in ("train", "validation")})
+        return fit(**given)
+
+    monkeypatch.setattr(step, "fit", watched)
+    report = run(studies, parts, tmp_path)
+    for fold, sources in zip(report.folds, seen, strict=True):
+        assert not set(fold.withheld) & (sources["train"] | sources["validation"])
+
+
+def test_folds_of_another_index_are_refused(studies, parts, tmp_path):
+    StudyIndex.read(parts).write(tmp_path)
+    folds = read_json(parts / FOLDS_FILE, Folds)
+    write_json(tmp_path / FOLDS_FILE, Folds(seed=folds.seed, index="0" * 64, folds=folds.folds))
+    with pytest.raises(SplitError, match="run `cxr split` again"):
+        run(studies, tmp_path, tmp_path)
+
+
+def test_one_source_alone_cannot_be_withheld(studies, parts, tmp_path):
+    index = StudyIndex.read(parts)
+    StudyIndex(index.films.assign(source="a")).write(tmp_path)
+    digest = StudyIndex.read(tmp_path).digest
+    write_json(tmp_path / FOLDS_FILE, Folds(seed=1, index=digest, folds=()))
+    with pytest.raises(SplitError, match="at least two sources"):
+        run(studies, tmp_path, tmp_path)
+
+
+def test_missing_weights_are_refused_before_anything_is_trained(studies, parts, tmp_path):
+    with pytest.raises(TrainingError, match="--weights must be a file"):
+        run(studies, parts, tmp_path, weights=tmp_path / "none.pth")
+    assert not (tmp_path / "s").exists()
+
+
+def test_logits_that_were_kept_are_those_of_the_withheld_films(done):
+    report, folder = done
+    kept = sorted((folder / "s").glob("crossval-*/*.npz"))
+    assert [path.stem for path in kept] == ["a", "b"]
+    assert [len(np.load(path)["logits"]) for path in kept] == [fold.test_films for fold in report.folds]
