@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from cxr.contracts.bundle import (
@@ -61,6 +63,21 @@ def test_a_changed_file_is_found_unless_the_bytes_are_trusted(bundle):
     with pytest.raises(BundleError, match=r"changed \['model\.onnx'\]"):
         read_bundle(bundle)
     assert read_bundle(bundle, verify=False).manifest.architecture == "densenet121"
+
+
+def test_a_bundle_of_version_1_is_still_read(bundle):
+    """As cxr wrote it before it knew of prediction sets: without their limits and those of the referral."""
+    manifest = json.loads((bundle / BUNDLE_FILE).read_bytes())
+    manifest["version"] = manifest["calibration"]["version"] = 1
+    for name in ("prediction_sets", "refer_error", "refer_error_bound"):
+        del manifest["calibration"][name]
+    (bundle / BUNDLE_FILE).write_text(json.dumps(manifest))
+    read = read_bundle(bundle)
+    assert (read.manifest.version, read.manifest.calibration.prediction_sets) == (1, None)
+    manifest["version"] = 3
+    (bundle / BUNDLE_FILE).write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="Invalid enum value 3"):
+        read_bundle(bundle)
 
 
 @pytest.mark.parametrize("verify", [True, False])

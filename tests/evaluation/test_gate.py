@@ -5,12 +5,58 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr.contracts.metrics import Estimate, MetricsReport, RobustnessReport
+from cxr.contracts.metrics import (
+    Estimate,
+    FindingCoverage,
+    MetricsReport,
+    PredictionSetReport,
+    RobustnessReport,
+    SelectiveReport,
+    SubgroupGap,
+)
 from cxr.contracts.recipe import Gate
 from cxr.evaluation.gate import Champion, judge
 
 GATE = Gate()
 SHARES = st.floats(0, 1)
+
+
+def sets_of(chance: float = 0.4) -> PredictionSetReport:
+    whole = Estimate(value=0.9)
+    names = ("Normal", "Pneumonia", "Tuberculosis")
+    covered = {name: FindingCoverage(coverage=whole, patients=60, chance=0.5) for name in names}
+    covered["Pneumonia"] = FindingCoverage(coverage=Estimate(value=0.8123), patients=61, chance=chance)
+    return PredictionSetReport(
+        error=0.1,
+        coverage=whole,
+        per_class=covered,
+        mean_size=Estimate(value=1.1),
+        empty=whole,
+        single=whole,
+        multiple=whole,
+        single_right=whole,
+    )
+
+
+def referral_of(rate: float = 0.3) -> SelectiveReport:
+    found = Estimate(value=0.03)
+    return SelectiveReport(
+        target_error=0.05, refer_below=0.8, aurc=found, refer_rate=Estimate(value=rate), error=found, ece=found
+    )
+
+
+def gap_of(low: float | None, value: float | None = 0.4) -> SubgroupGap:
+    return SubgroupGap(
+        attribute="view",
+        value="PA",
+        measure="accuracy",
+        films=60,
+        patients=50,
+        here=0.5,
+        rest=0.9,
+        gap=Estimate(value=value, low=low, high=None if low is None else low + 0.3, reason=None if value else "few"),
+        state="flag" if value else "unknown",
+    )
 
 
 def metrics_of(
@@ -42,7 +88,48 @@ def metrics_of(
         operating_points={},
         subgroups=(),
         confusion=((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+        prediction_sets=sets_of(),
+        selective=referral_of(),
     )
+
+
+@given(chance=SHARES)
+def test_prediction_sets_that_leave_out_more_than_chance_explains_are_refused(chance: float) -> None:
+    metrics = msgspec.structs.replace(metrics_of(), prediction_sets=sets_of(chance))
+    verdict = judge(gate=GATE, metrics=metrics, robustness=robustness_of(), champion=None)
+    assert verdict.passed == (3 * chance >= GATE.coverage_chance)
+    if not verdict.passed:
+        assert verdict.reasons[0].startswith("prediction sets of Pneumonia must cover at least 0.900 of its patients")
+
+
+def test_a_model_whose_sets_or_referrals_were_not_measured_is_refused() -> None:
+    metrics = msgspec.structs.replace(metrics_of(), prediction_sets=None, selective=None)
+    verdict = judge(gate=GATE, metrics=metrics, robustness=robustness_of(), champion=None)
+    assert verdict.reasons == (
+        "share of films referred must be at most 0.600, was not measured",
+        "coverage of prediction sets must be measured, was not; run `cxr evaluate` and `cxr package` again",
+    )
+
+
+@given(rate=SHARES)
+def test_a_model_that_refers_too_many_films_is_refused(rate: float) -> None:
+    metrics = msgspec.structs.replace(metrics_of(), selective=referral_of(rate))
+    assert judge(gate=GATE, metrics=metrics, robustness=robustness_of(), champion=None).passed == (rate <= 0.6)
+
+
+@pytest.mark.parametrize(
+    ("gap", "passed"),
+    [(gap_of(0.24), True), (gap_of(0.26), False), (gap_of(None), True), (gap_of(None, value=None), True)],
+)
+def test_only_a_gap_that_chance_cannot_explain_refuses(gap: SubgroupGap, passed: bool) -> None:
+    metrics = msgspec.structs.replace(metrics_of(), gaps=(gap,))
+    verdict = judge(gate=GATE, metrics=metrics, robustness=robustness_of(), champion=None)
+    assert verdict.passed is passed
+    if not passed:
+        assert verdict.reasons == (
+            "accuracy of view PA must not surely be more than 0.250 worse than of the other films, is 0.400 worse "
+            "(95% CI from 0.260)",
+        )
 
 
 def robustness_of(drop: float = 0.02) -> RobustnessReport:

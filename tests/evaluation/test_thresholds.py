@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from cxr.contracts.recipe import EvaluationRecipe
 from cxr.evaluation.scored import ScoredFilms
-from cxr.evaluation.thresholds import fit_calibration, fit_operating_points, fit_referral, measure_operating_points
+from cxr.evaluation.thresholds import fit_calibration, fit_operating_points, measure_operating_points
 from support.scored import FINDINGS, draw_films, draw_logits
 
 RECIPE = EvaluationRecipe()
@@ -72,34 +72,16 @@ def test_a_finding_absent_from_validation_gets_no_point(caplog):
     assert "Tuberculosis" in caplog.text
 
 
-@given(cases, st.sampled_from([0.0, 0.05, 0.2, 0.5, 1.0]))
-def test_referral_is_the_least_that_leaves_few_errors(films, error):
-    limit = fit_referral(films, error=error)
-    confidence, wrong = films.probabilities.max(axis=1), films.decisions != films.labels
-
-    def left_wrong(above):
-        return wrong[confidence >= above].mean()
-
-    assert (confidence >= limit).mean() >= 0.5
-    allowed = [0.0, *(c for c in np.unique(confidence) if (confidence >= c).mean() >= 0.5)]
-    good = [c for c in allowed if left_wrong(c) <= error]
-    if good:
-        assert left_wrong(limit) <= error
-        assert (confidence >= limit).sum() == (confidence >= min(good)).sum()
-    else:
-        assert left_wrong(limit) == min(map(left_wrong, allowed))
-
-
-def test_nothing_is_referred_where_nothing_is_wrong():
-    assert fit_referral(draw_films(50, quality=40), error=0.05) == 0
-
-
 def test_the_calibration_belongs_to_the_tempered_probabilities():
     logits, labels, groups = draw_logits(400, quality=3)
     cold = fit_calibration(logits * np.float32(5), labels, groups, findings=FINDINGS, recipe=RECIPE)
     warm = fit_calibration(logits, labels, groups, findings=FINDINGS, recipe=RECIPE)
     assert cold.temperature == pytest.approx(5 * warm.temperature, rel=1e-3)
     assert cold.refer_below == pytest.approx(warm.refer_below, abs=1e-3)
+    assert cold.refer_error_bound == pytest.approx(warm.refer_error_bound, abs=1e-3)
+    for finding in FINDINGS:
+        one, other = (found.prediction_sets.least_probability[finding] for found in (cold, warm))
+        assert one == pytest.approx(other, abs=1e-3)
     for one, other in zip(cold.operating_points, warm.operating_points, strict=True):
         assert one.threshold == pytest.approx(other.threshold, abs=1e-3)
     assert cold.validation_films == 400

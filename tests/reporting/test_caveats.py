@@ -1,11 +1,13 @@
 import msgspec
 import pandas as pd
+import pytest
 
 from cxr.contracts.checkpoint import History
-from cxr.contracts.metrics import Estimate, LocalisationReport, MetricsReport, RobustnessReport
+from cxr.contracts.metrics import Calibration, Estimate, LocalisationReport, MetricsReport, RobustnessReport
 from cxr.contracts.recipe import Recipe
 from cxr.reporting.caveats import (
     Caveat,
+    calibration_caveats,
     data_caveats,
     localisation_caveats,
     metric_caveats,
@@ -130,3 +132,13 @@ def test_training_that_ended_at_its_best_epoch_may_be_too_short(history: History
     assert not titled(training_caveats(history, recipe))
     short = msgspec.structs.replace(history, stopped="schedule", best_epoch=8, initial_weights="random")
     assert set(titled(training_caveats(short, recipe))) == {"Trained from random weights", "Still improving"}
+
+
+@pytest.mark.parametrize(("bound", "warned"), [(0.049, False), (0.0712, True), (None, False)])
+def test_a_referral_limit_that_validation_could_not_back_is_a_limit(
+    calibration: Calibration, bound: float | None, warned: bool
+):
+    changed = msgspec.structs.replace(calibration, refer_error=0.05, refer_error_bound=bound)
+    found = list(calibration_caveats(changed))
+    assert [caveat.title for caveat in found] == ["Referral may not be enough"] * warned
+    assert not warned or "at most 7.1%" in found[0].text

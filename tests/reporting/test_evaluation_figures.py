@@ -31,7 +31,7 @@ def test_every_figure_can_be_drawn_of_whatever_films(films, findings):
     scored = draw_films(films, findings=findings)
     report = evaluated(scored, source="a", sex=(["F", None] * 45)[:films])
     figures = draw_evaluation(scored, report, CALIBRATION, recipe=RECIPE, seed=0)
-    assert set(figures) == {"confusion", "roc", "precision_recall", "reliability", "subgroups"}
+    assert set(figures) == {"confusion", "roc", "precision_recall", "reliability", "subgroups", "risk_coverage"}
     for figure in figures.values():
         figure.savefig(io.BytesIO(), dpi=40)
 

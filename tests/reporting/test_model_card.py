@@ -17,6 +17,7 @@ def render(run: SyntheticRun) -> str:
         robustness=run.robustness,
         localisation=run.localisation,
         recipe=run.recipe,
+        training=run.films[run.films["split"] == "train"],
     )
 
 
@@ -46,13 +47,60 @@ def test_it_has_the_sections_of_a_model_card_in_order(card: str):
         "Performance",
         "Operating points",
         "When the model abstains",
+        "Prediction sets",
         "Subgroups",
         "Robustness",
         "Localisation",
         "Limits",
         "Input",
         "Provenance",
+        "Reporting checklists",
     ]
+
+
+def test_training_sources_are_counted(card: str, run: SyntheticRun):
+    training = run.films[run.films["split"] == "train"]
+    table = markdown_tables(card)["Training films by source"]
+    rows = {row[0]: row[1:] for row in table.rows}
+    for source, films in training.groupby("source"):
+        assert rows[source][-2:] == [str(len(films)), str(films["group_id"].nunique())]
+        assert rows[source][1] == str((films["label"] == "Pneumonia").sum())
+
+
+def test_uncertainty_figures_are_those_of_the_evaluation(card: str, run: SyntheticRun):
+    sets, selective = run.metrics.prediction_sets, run.metrics.selective
+    tables = markdown_tables(card)
+    shown = {row[0]: plain(row[2]) for row in tables["Prediction sets on the test films"].rows}
+    assert shown["Tuberculosis covered"] == percent(sets.per_class["Tuberculosis"].coverage)
+    assert shown["Sets of several findings"] == percent(sets.multiple)
+    shown = {row[0]: plain(row[1]) for row in tables["Referral on the test films"].rows}
+    assert shown["Wrong decisions among the films not referred"] == percent(selective.error)
+    assert shown["Area under the risk-coverage curve"] == score(selective.aurc)
+    gaps = tables["By how much a subgroup does worse than the other films"]
+    assert [(row[0], row[1]) for row in gaps.rows] == [("Sex: F", "flag"), ("Sex: M", "within")]
+    assert "Flagged: Sex: F." in card
+    assert "1 subgroup cannot be judged" in card
+
+
+def test_an_older_model_is_described_without_what_was_not_measured(run: SyntheticRun):
+    calibration = msgspec.structs.replace(
+        run.calibration, prediction_sets=None, refer_error=None, refer_error_bound=None
+    )
+    manifest = msgspec.structs.replace(run.manifest, calibration=calibration)
+    metrics = msgspec.structs.replace(run.metrics, prediction_sets=None, selective=None, gaps=())
+    card = render(replace(run, manifest=manifest, metrics=metrics))
+    assert "has no limits for prediction sets" in card
+    assert not [caption for caption in markdown_tables(card) if caption.startswith(("Prediction sets", "Referral"))]
+
+
+@pytest.mark.parametrize(("caption", "items"), [("CLAIM, 2024 update", 44), ("STARD-AI", 48)])
+def test_every_item_of_the_checklists_is_answered_or_left_to_the_site(card: str, caption: str, items: int):
+    rows = markdown_tables(card)[caption].rows
+    assert len({row[0] for row in rows}) == len(rows) == items
+    assert all(row[2] for row in rows)
+    ethics = {row[1]: row[2] for row in rows if row[1].startswith(("Ethics approval", "Sources of funding", "Funding"))}
+    assert ethics
+    assert set(ethics.values()) == {"Not answered by software: for the site to state"}
 
 
 def test_figures_are_those_of_the_reports(card: str, run: SyntheticRun):

@@ -10,6 +10,7 @@ from cxr.contracts.registration import Registration
 from cxr.errors import BundleError, ContractError
 from cxr.evaluation.gate import judge
 from cxr.reporting.composition import compose_report
+from cxr.reporting.html import render_html
 from cxr.reporting.report import read_report_data
 from cxr.reporting.run_tables import gate_table
 from support.synthetic_run import INDEX, TRAINING_FIGURE, SyntheticRun, folders_of, synthetic_run
@@ -103,6 +104,9 @@ def test_phantoms_are_not_compared_with_the_ancestor(fresh: Path):
         {"tuberculosis_sensitivity": 1.0},
         {"clinical_drop": 0.0},
         {"calibration_error": 0.0},
+        {"coverage_chance": 1.0},
+        {"subgroup_gap": 0.0},
+        {"refer_rate": 0.0},
     ],
 )
 def test_the_gate_table_agrees_with_the_gate(run: SyntheticRun, changed: dict[str, float]):
@@ -111,6 +115,17 @@ def test_the_gate_table_agrees_with_the_gate(run: SyntheticRun, changed: dict[st
     verdicts = [row[-1] for row in gate_table(gate, run.metrics, run.robustness).rows]
     assert ("fails" not in verdicts) is judged.passed
     assert verdicts.count("fails") == (0 if judged.passed else len(judged.reasons))
+
+
+def test_an_evaluation_from_before_prediction_sets_is_reported_without_them(written_run: Path):
+    data = read(written_run)
+    older = msgspec.structs.replace(data.metrics, prediction_sets=None, selective=None, gaps=())
+    report = compose_report(replace(data, metrics=older))
+    assert not {"prediction-sets", "selective", "gaps"} & set(report.tables)
+    assert "has no limits for prediction sets" in report.words["prediction_sets"]
+    assert "not measured" in render_html(report)
+    verdicts = {row[0]: row[-1] for row in report.tables["gate"].rows}
+    assert verdicts["Findings covered by prediction sets"] == verdicts["Films referred"] == "fails"
 
 
 def test_an_undefined_metric_fails_its_floor(run: SyntheticRun):

@@ -23,7 +23,7 @@ from cxr.modeling.dataset import load_films
 from support.films import dicom
 
 OUTPUTS = ["probabilities", "decision", "confidence", "referred", "out_of_distribution_score"]
-EVERYTHING = [*OUTPUTS, "referral_reasons", "operating_points", "activation_map", "embedding"]
+EVERYTHING = [*OUTPUTS, "referral_reasons", "prediction_set", "operating_points", "activation_map", "embedding"]
 
 
 @pytest.fixture(params=["rest", "grpc"])
@@ -84,6 +84,7 @@ def test_every_output_comes_when_asked_for_by_name(infer, film, phantom_run):
     shapes = {spec.name: spec.shape[1:] for spec in manifest.outputs}
     assert answer["activation_map"].shape == (1, *shapes["maps"])
     assert answer["embedding"].shape == (1, *shapes["embedding"])
+    assert answer["prediction_set"].shape == (1, len(manifest.findings))
     assert answer["operating_points"].shape == (1, len(manifest.calibration.operating_points))
     assert answer["probabilities"].argmax() == manifest.findings.index(text(answer["decision"][0]))
 

@@ -49,6 +49,7 @@ def test_a_film_is_answered_as_cxr_predict_answers_it(client, film, reader):
     assert body["bundle"] == expected.bundle
     assert body["operating_points"] == expected.operating_points
     assert body["referred"] == list(expected.referred)
+    assert body["prediction_set"] == list(expected.prediction_set)
     assert sum(body["probabilities"].values()) == pytest.approx(1)
     assert body["confidence"] == max(body["probabilities"].values())
     for finding, probability in expected.probabilities.items():

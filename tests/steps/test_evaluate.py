@@ -46,6 +46,7 @@ def test_the_folder_is_whole(run):
     figures = {path.name: size_of(path) for path in (evaluation / "figures").iterdir()}
     assert set(figures) == {
         *("confusion.png", "roc.png", "precision_recall.png", "reliability.png", "subgroups.png"),
+        "risk_coverage.png",
     }
     assert min(min(size) for size in figures.values()) > 300
 

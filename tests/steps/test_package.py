@@ -95,7 +95,8 @@ def test_a_report_on_something_else_is_refused(small_run, tmp_path, folder, file
 
 def test_its_json_is_plain(small_run):
     manifest = json.loads((small_run.folder / "bundle" / "bundle.json").read_text())
-    assert manifest["version"] == 1
+    assert manifest["version"] == 2
+    assert set(manifest["calibration"]["prediction_sets"]["least_probability"]) == set(manifest["findings"])
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in manifest["files"].values())
     for name, digest in manifest["files"].items():
         assert file_digest(small_run.folder / "bundle" / name) == digest

@@ -1,4 +1,5 @@
 import io
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxr.contracts.bundle import PICTURES, PictureGate, read_bundle
+from cxr.contracts.bundle import BUNDLE_FILE, PICTURES, PictureGate, read_bundle
 from cxr.contracts.prediction import FilmPrediction, FilmRefusal
 from cxr.errors import REJECTION_CODES, BundleError
 from cxr.imaging.preprocess import network_input, stored_film
@@ -62,6 +63,31 @@ def test_probabilities_and_the_peak_are_those_of_the_network(small_run, films):
     assert answer.activation.finding == answer.decision
     assert answer.activation.x == pytest.approx((column + 0.5) / cells.shape[1] * width)
     assert answer.activation.y == pytest.approx((row + 0.5) / cells.shape[0] * height)
+
+
+def test_the_prediction_set_holds_the_findings_that_reach_their_limits(small_run, films):
+    bundle = read_bundle(small_run.folder / "bundle")
+    limits = bundle.manifest.calibration.prediction_sets
+    for answer in predict(bundle=bundle.folder, files=[films[0], films[2]]):
+        assert answer.prediction_set == tuple(
+            finding
+            for finding in bundle.manifest.findings
+            if answer.probabilities[finding] >= limits.least_probability[finding]
+        )
+
+
+def test_a_bundle_of_version_1_answers_without_a_prediction_set(small_run, films, tmp_path):
+    old = small_run.copy(tmp_path / "run").folder / "bundle"
+    manifest = json.loads((old / BUNDLE_FILE).read_bytes())
+    manifest["version"] = manifest["calibration"]["version"] = 1
+    for name in ("prediction_sets", "refer_error", "refer_error_bound"):
+        del manifest["calibration"][name]
+    (old / BUNDLE_FILE).write_text(json.dumps(manifest))
+    (answer,) = predict(bundle=old, files=films[:1])
+    (newer,) = predict(bundle=small_run.folder / "bundle", files=films[:1])
+    assert answer.prediction_set is None
+    assert answer.probabilities == newer.probabilities
+    assert newer.prediction_set is not None
 
 
 def test_operating_points_and_referral_follow_the_calibration(small_run, films):

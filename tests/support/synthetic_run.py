@@ -1,5 +1,6 @@
 """One synthetic run: every contract that a report reads, with figures that no two places share."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -18,11 +19,16 @@ from cxr.contracts.metrics import (
     Calibration,
     CorruptionResult,
     Estimate,
+    FindingCoverage,
     LocalisationReport,
     MetricsReport,
     OperatingPoint,
+    PredictionSetLimits,
+    PredictionSetReport,
     RobustnessReport,
+    SelectiveReport,
     Subgroup,
+    SubgroupGap,
 )
 from cxr.contracts.recipe import Recipe
 from cxr.contracts.registration import Registration, Verdict
@@ -40,6 +46,7 @@ FIGURES = (
     "search/figures/search.png",
     "evaluation/figures/confusion.png",
     "evaluation/figures/roc.png",
+    "evaluation/figures/risk_coverage.png",
     "robustness/figures/robustness.png",
     "explanation/figures/activation_maps.png",
 )
@@ -101,6 +108,7 @@ INDEX = StudyIndex(make_films()).digest
 
 
 def draw_metrics(draws: Draws) -> MetricsReport:
+    others = Draws(71)
     per_class = ("precision", "recall", "f1", "auroc", "auprc", "specificity", "sensitivity_at_specificity_70")
     undefined = Estimate(value=None, reason="only one class among these films")
     subgroups = [
@@ -152,7 +160,48 @@ def draw_metrics(draws: Draws) -> MetricsReport:
         },
         subgroups=tuple(subgroups),
         confusion=((48, 3, 1), (2, 51, 1), (0, 2, 45)),
+        prediction_sets=draw_prediction_sets(others),
+        selective=SelectiveReport(
+            target_error=0.05,
+            refer_below=0.5678,
+            aurc=others.estimate(0.02, 0.05, 0.01),
+            refer_rate=others.estimate(0.2, 0.4),
+            error=others.estimate(0.03, 0.06, 0.02),
+            ece=others.estimate(0.02, 0.04, 0.01),
+        ),
+        gaps=tuple(draw_gaps(others)),
     )
+
+
+def draw_prediction_sets(draws: Draws) -> PredictionSetReport:
+    names = ("coverage", "empty", "single", "multiple", "single_right")
+    return PredictionSetReport(
+        error=0.1,
+        per_class={
+            finding: FindingCoverage(coverage=draws.estimate(), patients=41 + number, chance=0.31)
+            for number, finding in enumerate(FINDINGS)
+        },
+        mean_size=draws.estimate(1.05, 1.3),
+        **draws.row(*names),
+    )
+
+
+def draw_gaps(draws: Draws) -> Iterator[SubgroupGap]:
+    point = "Tuberculosis/sensitivity_at_least/0.9"
+    for measure in ("macro_auroc", "accuracy", f"sensitivity/{point}", f"specificity/{point}"):
+        for value, state, low in (("F", "flag", 0.15), ("M", "within", -0.25), ("O", "unknown", None)):
+            gap = draws.estimate(low, low + 0.04) if low is not None else None
+            yield SubgroupGap(
+                attribute="sex",
+                value=value,
+                measure=measure,
+                films=61,
+                patients=55,
+                here=None if gap is None else 0.7,
+                rest=None if gap is None else 0.85,
+                gap=gap or Estimate(value=None, reason="fewer than 20 patients on one side"),
+                state=state,  # type: ignore[arg-type]
+            )
 
 
 def draw_calibration(draws: Draws) -> Calibration:
@@ -174,6 +223,13 @@ def draw_calibration(draws: Draws) -> Calibration:
             point("Tuberculosis", "specificity_at_least", 0.7),
         ),
         refer_below=0.5678,
+        refer_error=0.05,
+        refer_error_bound=0.0487,
+        prediction_sets=PredictionSetLimits(
+            error=0.1,
+            least_probability=dict(zip(FINDINGS, (0.3141, 0.1827, 0.2236), strict=True)),
+            patients=dict.fromkeys(FINDINGS, 47),
+        ),
         validation_films=149,
     )
 

@@ -76,11 +76,12 @@ class BundleManifest(Contract, frozen=True, kw_only=True):
     """`bundle.json`.
 
     Attributes:
+        version: 1 has no limits of prediction sets in its calibration; it is read and served without them.
         files: relative name to SHA-256 of every other file of the bundle; the bundle's own digest is that of this file.
         outputs: logits, embedding, maps (class-activation maps, one per finding).
     """
 
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
     architecture: str
     findings: tuple[str, ...]
     preprocessing: Preprocessing

@@ -57,19 +57,127 @@ class OperatingPoint(Contract, frozen=True, kw_only=True):
         return f"{self.finding}/{self.name}" + ("" if self.target is None else f"/{self.target:g}")
 
 
+class PredictionSetLimits(Contract, frozen=True, kw_only=True):
+    """Limits of class-conditional conformal prediction sets, see `cxr.evaluation.conformal`.
+
+    Attributes:
+        error: tolerated share of patients, among those with a finding, whose set lacks it; for each finding alike.
+        least_probability: by finding; the set of a film holds the findings whose probability is at least this. 0 where
+            validation has too few patients to leave the finding out of any set.
+        patients: validation patients that each limit rests on.
+    """
+
+    error: float
+    least_probability: dict[str, float]
+    patients: dict[str, int]
+
+
 class Calibration(Contract, frozen=True, kw_only=True):
     """What is fitted on the validation split and nowhere else.
 
     Attributes:
+        version: 1 lacks `refer_error`, `refer_error_bound` and `prediction_sets`.
         temperature: logits are divided by it before softmax (Guo et al. 2017).
         refer_below: films whose highest probability is under it are referred to a radiologist.
+        refer_error: share of wrong decisions that was to be tolerated at or above `refer_below`.
+        refer_error_bound: upper confidence limit of the share of wrong decisions among validation films at or above
+            `refer_below`.
+        prediction_sets: null in version 1.
     """
 
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
     temperature: float
     operating_points: tuple[OperatingPoint, ...]
     refer_below: float
     validation_films: int
+    refer_error: float | None = None
+    refer_error_bound: float | None = None
+    prediction_sets: PredictionSetLimits | None = None
+
+
+class FindingCoverage(Contract, frozen=True, kw_only=True):
+    """How often the prediction sets of films with one finding hold it.
+
+    Attributes:
+        coverage: share of patients, a patient's films counting as their mean.
+        patients: with the finding, in the evaluated films.
+        chance: probability that sets which keep their promise cover no more patients than these do, over the draw of
+            the validation patients and of these; null where no film has the finding.
+    """
+
+    coverage: Estimate
+    patients: int
+    chance: float | None
+
+
+class PredictionSetReport(Contract, frozen=True, kw_only=True):
+    """Conformal prediction sets on films that took no part in fitting them; every patient counts once per finding.
+
+    Attributes:
+        error: see `PredictionSetLimits`.
+        coverage: share of all patients whose set holds the true finding.
+        per_class: by finding.
+        mean_size: findings in a set.
+        empty, single, multiple: shares of the sets with no, one and more findings.
+        single_right: share of the sets with one finding that hold the true one.
+    """
+
+    error: float
+    coverage: Estimate
+    per_class: dict[str, FindingCoverage]
+    mean_size: Estimate
+    empty: Estimate
+    single: Estimate
+    multiple: Estimate
+    single_right: Estimate
+
+
+class SelectiveReport(Contract, frozen=True, kw_only=True):
+    """What referring films of low confidence does on the evaluated films.
+
+    Attributes:
+        target_error: share of wrong decisions to tolerate among films that are not referred.
+        refer_below: limit on the confidence, fitted on validation.
+        aurc: area under the risk-coverage curve: the share of wrong decisions among the films at least as confident,
+            averaged over films (Geifman et al. 2019).
+        refer_rate: share of films referred.
+        error: share of wrong decisions among the films that are not.
+        ece: expected calibration error of the films that are not.
+    """
+
+    target_error: float
+    refer_below: float
+    aurc: Estimate
+    refer_rate: Estimate
+    error: Estimate
+    ece: Estimate
+
+
+GapState = Literal["within", "watch", "flag", "unknown"]
+
+
+class SubgroupGap(Contract, frozen=True, kw_only=True):
+    """By how much a subgroup does worse than the other films, in one measure.
+
+    Attributes:
+        measure: "macro_auroc", "accuracy", or "sensitivity" or "specificity" followed by the key of an operating point,
+            as in "sensitivity/Tuberculosis/sensitivity_at_least/0.9".
+        here, rest: the measure in the subgroup and in the films of every other known value; null where undefined.
+        gap: `rest` less `here`, above 0 where the subgroup does worse; null, with the reason, where it is undefined or
+            either side has too few patients.
+        state: "flag" when the whole interval of the gap lies over the recipe's limit, "watch" when only the value
+            does, "unknown" when there is none.
+    """
+
+    attribute: str
+    value: str
+    measure: str
+    films: int
+    patients: int
+    here: float | None
+    rest: float | None
+    gap: Estimate
+    state: GapState
 
 
 class MetricsReport(Contract, frozen=True, kw_only=True):
@@ -81,11 +189,13 @@ class MetricsReport(Contract, frozen=True, kw_only=True):
         per_class: finding to precision, recall, f1, auroc, auprc, specificity, sensitivity_at_specificity_<p>,
             specificity_at_sensitivity_<p> (p in percent), each against the rest.
         confusion: rows are true findings, columns decisions, in the order of `findings`.
+        prediction_sets: null where the model has no limits for them (bundles of version 1).
+        selective: null in version 1, like `gaps` being empty.
         operating_points: "<finding>/<name>[/<target>]" to sensitivity, specificity, ppv, npv on this split.
         model: digest of the checkpoint, or of the bundle.
     """
 
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
     split: str
     films: int
     patients: int
@@ -99,6 +209,9 @@ class MetricsReport(Contract, frozen=True, kw_only=True):
     operating_points: dict[str, dict[str, Estimate]]
     subgroups: tuple[Subgroup, ...]
     confusion: tuple[tuple[int, ...], ...]
+    prediction_sets: PredictionSetReport | None = None
+    selective: SelectiveReport | None = None
+    gaps: tuple[SubgroupGap, ...] = ()
 
 
 class CorruptionResult(Contract, frozen=True, kw_only=True):

@@ -24,6 +24,9 @@ class FilmPrediction(Contract, frozen=True, kw_only=True, tag_field="outcome", t
         probabilities: calibrated, by finding; they sum to 1.
         decision: the most probable finding.
         confidence: its probability.
+        prediction_set: the findings that the film may have: of the patients with a finding, whichever it is, all but a
+            share that the bundle states get a set with it, see `cxr.contracts.metrics.PredictionSetLimits`. Several or
+            none mean that the model does not know. Null where the bundle is of version 1.
         operating_points: `OperatingPoint.key` to whether the film is positive there.
         distance: from the training films, see `cxr.contracts.bundle.OutOfDistribution`.
         out_of_distribution: the distance is beyond the bundle's limit, or the picture passed the gate by little; the
@@ -42,6 +45,7 @@ class FilmPrediction(Contract, frozen=True, kw_only=True, tag_field="outcome", t
     out_of_distribution: bool
     referred: tuple[Referral, ...]
     activation: ActivationPeak
+    prediction_set: tuple[str, ...] | None = None
 
 
 class FilmRefusal(Contract, frozen=True, kw_only=True, tag_field="outcome", tag="refused"):

@@ -8,9 +8,12 @@ from cxr.contracts.recipe import EvaluationRecipe
 from cxr.domain import Split
 from cxr.evaluation.bases import OVERALL
 from cxr.evaluation.bootstrap import bootstrap, estimate
+from cxr.evaluation.conformal import measure_prediction_sets
 from cxr.evaluation.confusion import confusion
+from cxr.evaluation.gaps import measure_gaps
 from cxr.evaluation.measures import FullMeasures
 from cxr.evaluation.scored import ScoredFilms
+from cxr.evaluation.selective import measure_selective
 from cxr.evaluation.subgroups import measure_subgroups
 
 
@@ -42,6 +45,8 @@ def assess(
     grouped: dict[str, dict[str, Estimate]] = {}
     for (group, name), drawn in values.items():
         grouped.setdefault(group, {})[name] = estimate(drawn, measures.bases[group, name])
+    limits, target = calibration.prediction_sets, calibration.refer_error
+    draws = {"resamples": recipe.resamples, "seed": seed}
     matrix = confusion(films.labels, films.decisions, np.ones((1, len(films))), findings=len(films.findings))[0]
     return MetricsReport(
         split=str(split),
@@ -57,4 +62,12 @@ def assess(
         operating_points={point.key: grouped[point.key] for point in calibration.operating_points},
         subgroups=measure_subgroups(films, attributes, resamples=recipe.resamples, seed=seed),
         confusion=tuple(tuple(int(cell) for cell in row) for row in matrix),
+        prediction_sets=measure_prediction_sets(films, limits, **draws) if limits else None,
+        selective=measure_selective(
+            films,
+            refer_below=calibration.refer_below,
+            target_error=recipe.referral_error if target is None else target,
+            **draws,
+        ),
+        gaps=measure_gaps(films, attributes, calibration.operating_points, recipe=recipe, seed=seed),
     )

@@ -9,6 +9,8 @@ from cxr.evaluation.arrays import Floats, Ints, Mask, ratio
 from cxr.evaluation.bootstrap import patient_weights
 from cxr.evaluation.calibration import equal_mass_bins
 from cxr.evaluation.discrimination import RankedCounts, Ranking
+from cxr.evaluation.scored import ScoredFilms
+from cxr.evaluation.selective import risk_coverage
 
 RESAMPLES = 400
 _TAILS = (0.025, 0.975)
@@ -52,6 +54,18 @@ def precision_recall_band(scores: Floats, positive: Mask, patients: Ints, *, see
     """Precision over recall, `scores` and `positive` [n]; needs films with and without the finding."""
     grid = np.linspace(0.005, 1, 200)
     return _band(scores, positive, patients, grid, seed, _precision_over)
+
+
+def risk_coverage_band(films: ScoredFilms, *, seed: int) -> Band:
+    """Share of wrong decisions over the share of films decided, the surest first."""
+    grid = np.linspace(0.02, 1, 99)
+    drawn = []
+    for weights in patient_weights(films.patients, resamples=RESAMPLES, seed=seed):
+        decided, risk = risk_coverage(films, weights)
+        drawn += [row[np.searchsorted(share, grid * (1 - 1e-9))] for share, row in zip(decided, risk, strict=True)]
+    curves = np.array(drawn)
+    low, high = np.nanquantile(curves[1:], _TAILS, axis=0)
+    return Band(grid, curves[0], low, high)
 
 
 def reliability(given: Floats, happened: Mask, patients: Ints, *, bins: int, seed: int) -> Reliability:

@@ -1,16 +1,19 @@
 """The promotion gate: may this model become champion?
 
-Two conditions, both on the test split: every floor of `recipe.gate` holds, and the model is not worse than the present
-champion beyond its confidence interval, which means that macro AUROC and accuracy reach the lower bounds of the
-champion's 95% intervals. The rule needs nothing but the two metric files, so that anyone can check it by hand.
+Two conditions, both on the test split: every floor of `recipe.gate` holds, those of prediction sets, subgroups and
+referrals included, and the model is not worse than the present champion beyond its confidence interval, which means
+that macro AUROC and accuracy reach the lower bounds of the champion's 95% intervals. The rule needs nothing but the two
+metric files, so that anyone can check it by hand.
 """
 
 from dataclasses import dataclass
 
-from cxr.contracts.metrics import Estimate, MetricsReport, RobustnessReport
+from cxr.contracts.metrics import Estimate, MetricsReport, PredictionSetReport, RobustnessReport, SubgroupGap
 from cxr.contracts.recipe import Gate
 from cxr.contracts.registration import Verdict
+from cxr.contracts.shortcuts import ShortcutReport
 
+_SEVERITY = {"pass": 0, "warn": 1, "fail": 2}
 _COMPARED = {"macro_auroc": "macro AUROC", "accuracy": "accuracy"}
 
 
@@ -22,13 +25,27 @@ class Champion:
     metrics: MetricsReport
 
 
-def judge(*, gate: Gate, metrics: MetricsReport, robustness: RobustnessReport, champion: Champion | None) -> Verdict:
+def judge(
+    *,
+    gate: Gate,
+    metrics: MetricsReport,
+    robustness: RobustnessReport,
+    champion: Champion | None,
+    shortcuts: ShortcutReport | None = None,
+) -> Verdict:
     """Whether a model with these metrics may become champion, and why.
 
     Undefined metrics never pass. A champion that was measured on other test films (another index or split) cannot be
-    compared: `gate.incomparable_champion` says whether it stays.
+    compared: `gate.incomparable_champion` says whether it stays. A model without a shortcut audit is not judged by it,
+    and the verdict says so.
     """
-    failures = [*_under_floors(gate, metrics, robustness), *_worse_than(champion, gate, metrics)]
+    failures = [
+        *_under_floors(gate, metrics, robustness),
+        *_uncovered(gate, metrics),
+        *_unequal(gate, metrics),
+        *_by_shortcuts(gate, shortcuts),
+        *_worse_than(champion, gate, metrics),
+    ]
     held_against = "every floor of the gate holds"
     if champion is None:
         held_against += "; there is no other champion to compare with"
@@ -36,6 +53,8 @@ def judge(*, gate: Gate, metrics: MetricsReport, robustness: RobustnessReport, c
         held_against += f"; not worse than champion version {champion.version} beyond its confidence interval"
     else:
         held_against += f"; champion version {champion.version} was measured on other test films and is not compared"
+    if shortcuts is None:
+        held_against += "; shortcuts were not audited"
     return Verdict(
         passed=not failures,
         reasons=tuple(failures) or (held_against,),
@@ -54,6 +73,7 @@ def _under_floors(gate: Gate, metrics: MetricsReport, robustness: RobustnessRepo
     at_most = [
         ("accuracy lost under clinical corruptions", clinical.get("accuracy_drop"), gate.clinical_drop),
         ("expected calibration error", overall.get("ece"), gate.calibration_error),
+        ("share of films referred", metrics.selective.refer_rate if metrics.selective else None, gate.refer_rate),
     ]
     low = [_failure(name, found, limit, at_least=True) for name, found, limit in at_least]
     high = [_failure(name, found, limit, at_least=False) for name, found, limit in at_most]
@@ -68,6 +88,44 @@ def _failure(name: str, found: Estimate | None, limit: float, *, at_least: bool)
         return f"{rule}, is undefined: {found.reason}"
     holds = found.value >= limit if at_least else found.value <= limit
     return None if holds else f"{rule}, is {found.value:.3f}"
+
+
+def covers(gate: Gate, sets: PredictionSetReport, finding: str) -> bool:
+    """Whether chance explains that the prediction sets of a finding cover no more (Bonferroni over the findings)."""
+    chance = sets.per_class[finding].chance
+    return chance is None or chance * len(sets.per_class) >= gate.coverage_chance
+
+
+def surely_worse(gate: Gate, metrics: MetricsReport) -> tuple[SubgroupGap, ...]:
+    """Subgroups that do worse than the other films by more than the gate allows, whatever chance did."""
+    return tuple(gap for gap in metrics.gaps if gap.gap.low is not None and gap.gap.low > gate.subgroup_gap)
+
+
+def _uncovered(gate: Gate, metrics: MetricsReport) -> list[str]:
+    sets = metrics.prediction_sets
+    if sets is None:
+        return ["coverage of prediction sets must be measured, was not; run `cxr evaluate` and `cxr package` again"]
+    return [
+        f"prediction sets of {finding} must cover at least {1 - sets.error:.3f} of its patients, cover "
+        f"{found.coverage.value:.3f} of {found.patients}, which chance explains with probability {found.chance:.2g}"
+        for finding, found in sets.per_class.items()
+        if not covers(gate, sets, finding)
+    ]
+
+
+def _unequal(gate: Gate, metrics: MetricsReport) -> list[str]:
+    return [
+        f"{gap.measure} of {gap.attribute} {gap.value} must not surely be more than {gate.subgroup_gap:.3f} worse than "
+        f"of the other films, is {gap.gap.value:.3f} worse (95% CI from {gap.gap.low:.3f})"
+        for gap in surely_worse(gate, metrics)
+    ]
+
+
+def _by_shortcuts(gate: Gate, shortcuts: ShortcutReport | None) -> list[str]:
+    if shortcuts is None or _SEVERITY[shortcuts.state] <= _SEVERITY[gate.shortcuts]:
+        return []
+    found = "; ".join(shortcuts.reasons)
+    return [f"the verdict of the shortcut audit must be at worst {gate.shortcuts}, is {shortcuts.state}: {found}"]
 
 
 def _worse_than(champion: Champion | None, gate: Gate, metrics: MetricsReport) -> list[str]:

@@ -15,14 +15,15 @@ from cxr.contracts.metrics import Calibration, OperatingPoint
 from cxr.contracts.recipe import EvaluationRecipe
 from cxr.evaluation.arrays import Floats, Ints, ratio
 from cxr.evaluation.calibration import fit_temperature
+from cxr.evaluation.conformal import fit_prediction_sets
 from cxr.evaluation.discrimination import Ranking
 from cxr.evaluation.scored import ScoredFilms
+from cxr.evaluation.selective import fit_referral
 
 logger = logging.getLogger(__name__)
 
 Rule = tuple[Literal["youden", "sensitivity_at_least", "specificity_at_least"], float | None]
 
-_MOST_REFERRED = 0.5
 _ROUNDING = 1e-9
 
 
@@ -34,21 +35,25 @@ def fit_calibration(
     findings: tuple[str, ...],
     recipe: EvaluationRecipe,
 ) -> Calibration:
-    """Fit temperature, operating points and referral limit on the validation films.
+    """Fit temperature, operating points, referral limit and prediction sets on the validation films.
 
     Args:
         logits: [n, c].
         labels: int64 [n].
         groups: patient of each film.
         findings: in the order of the logits.
-        recipe: targets of the operating points.
+        recipe: targets of all of them.
     """
     temperature = fit_temperature(logits, labels)
     films = ScoredFilms.from_logits(logits, labels, groups, temperature=temperature, findings=findings)
+    refer_below, bound = fit_referral(films, error=recipe.referral_error, confidence=recipe.referral_confidence)
     return Calibration(
         temperature=temperature,
         operating_points=fit_operating_points(films, recipe),
-        refer_below=fit_referral(films, error=recipe.referral_error),
+        refer_below=refer_below,
+        refer_error=recipe.referral_error,
+        refer_error_bound=bound,
+        prediction_sets=fit_prediction_sets(films, error=recipe.conformal_error),
         validation_films=len(films),
     )
 
@@ -74,29 +79,6 @@ def fit_operating_points(films: ScoredFilms, recipe: EvaluationRecipe) -> tuple[
             continue
         points += _points_of(finding, Ranking.of(films.probabilities[:, number], positive), dict.fromkeys(rules))
     return tuple(points)
-
-
-def fit_referral(films: ScoredFilms, *, error: float) -> float:
-    """The confidence under which films are referred to a radiologist.
-
-    Selective classification (Geifman & El-Yaniv 2017): the lowest limit that leaves a share of wrong decisions of at
-    most `error` among the films at or above it. At most half of the films are referred; where that is not enough, the
-    limit is the one that leaves the smallest share.
-
-    Returns:
-        A limit on the highest probability; 0 when nothing has to be referred.
-    """
-    confidence = films.probabilities.max(axis=1)
-    order = np.argsort(confidence, kind="stable")
-    wrong = (films.decisions != films.labels)[order]
-    left = np.arange(len(films), 0, -1)
-    error_above = np.cumsum(wrong[::-1])[::-1] / left
-    levels, first = np.unique(confidence[order], return_index=True)
-    allowed = left[first] >= (1 - _MOST_REFERRED) * len(films)
-    errors = error_above[first][allowed]
-    good = np.flatnonzero(errors <= error)
-    chosen = int(good[0]) if len(good) else int(errors.argmin())
-    return 0.0 if chosen == 0 else float(levels[chosen - 1] + levels[chosen]) / 2
 
 
 def measure_operating_points(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from cxr.contracts.checkpoint import History
-from cxr.contracts.metrics import Estimate, LocalisationReport, MetricsReport, RobustnessReport, Subgroup
+from cxr.contracts.metrics import Calibration, Estimate, LocalisationReport, MetricsReport, RobustnessReport, Subgroup
 from cxr.contracts.recipe import Recipe
 from cxr.domain import Split
 from cxr.reporting.cohort import ATTRIBUTES, UNKNOWN, guess_from_source
@@ -72,6 +72,20 @@ def metric_caveats(metrics: MetricsReport) -> Iterator[Caveat]:
     reasons = dict.fromkeys(value.reason for value in _estimates(metrics) if value.value is None and value.reason)
     if reasons:
         yield Caveat(title="Undefined figures", text=f"Some figures cannot be computed: {'; '.join(reasons)}.")
+
+
+def calibration_caveats(calibration: Calibration) -> Iterator[Caveat]:
+    """Whether validation was large enough for the limit on the confidence to keep what it is for."""
+    bound, tolerated = calibration.refer_error_bound, calibration.refer_error
+    if bound is not None and tolerated is not None and bound > tolerated:
+        yield Caveat(
+            title="Referral may not be enough",
+            text=(
+                f"At most {100 * tolerated:g}% of the films that are not referred should be decided wrongly. The "
+                "validation films, too few or too often decided wrongly, only show that it is at most "
+                f"{100 * bound:.1f}%."
+            ),
+        )
 
 
 def robustness_caveats(robustness: RobustnessReport) -> Iterator[Caveat]:

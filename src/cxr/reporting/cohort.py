@@ -69,6 +69,23 @@ def source_table(films: pd.DataFrame, findings: tuple[str, ...]) -> Table:
     )
 
 
+def training_source_table(training: pd.DataFrame, findings: tuple[str, ...]) -> Table:
+    """Films and patient groups that each source gave for training, and which findings they have."""
+    table = counts(training, "source", "label").reindex(columns=list(findings), fill_value=0)
+    groups = training.assign(source=training["source"].fillna(UNKNOWN)).groupby("source")["group_id"].nunique()
+    rows: list[tuple[Cell, ...]] = [
+        (str(source), *(count(int(n)) for n in row), count(int(row.sum())), count(int(groups[str(source)])))
+        for source, row in table.iterrows()
+    ]
+    return Table(
+        name="training-sources",
+        caption="Training films by source",
+        columns=("Source", *findings, "All", "Patient groups"),
+        rows=tuple(rows),
+        note="A study index holds no licences: who trains must keep those of each source, and state them.",
+    )
+
+
 def attribute_table(films: pd.DataFrame, findings: tuple[str, ...]) -> Table:
     """Films by view, sex and age group for each class."""
     rows: list[tuple[Cell, ...]] = []

@@ -7,12 +7,14 @@ from cxr.contracts.resolve import recipe_yaml
 from cxr.reporting import narrative
 from cxr.reporting.caveats import (
     Caveat,
+    calibration_caveats,
     data_caveats,
     localisation_caveats,
     metric_caveats,
     robustness_caveats,
     training_caveats,
 )
+from cxr.reporting.checklists import claim_table, stard_ai_table
 from cxr.reporting.cohort import attribute_table, guess_from_source, source_table, split_table
 from cxr.reporting.forest import Forest, subgroup_forest
 from cxr.reporting.ingest_tables import ingestion_summary, ingestion_table, rejection_table
@@ -38,6 +40,7 @@ from cxr.reporting.run_tables import (
     trials_table,
 )
 from cxr.reporting.tables import Table
+from cxr.reporting.uncertainty_tables import gap_table, prediction_set_table, selective_table
 
 PHANTOMS = Caveat(
     title="Phantoms, not patients",
@@ -114,6 +117,8 @@ def _words(data: ReportData) -> dict[str, str]:
         "training": narrative.training_summary(data.history),
         "triage": narrative.triage(metrics, data.calibration),
         "abstention": narrative.abstention(data.abstention, data.calibration.refer_below),
+        "prediction_sets": narrative.prediction_sets(metrics, data.recipe.gate),
+        "gaps": narrative.gaps(metrics, limit=data.recipe.evaluation.subgroup_gap),
         "localisation": narrative.localisation_summary(data.localisation),
         "registration": narrative.registration_summary(data.registration),
     }
@@ -137,6 +142,8 @@ def _tables(data: ReportData) -> Iterator[Table]:
     yield per_class_table(metrics)
     yield confusion_table(metrics)
     yield operating_point_table(metrics, data.calibration)
+    uncertain = (selective_table(metrics, data.calibration), prediction_set_table(metrics, data.calibration))
+    yield from (table for table in (*uncertain, gap_table(metrics)) if table)
     yield subgroup_table(metrics)
     yield preset_table(data.robustness)
     yield corruption_table(data.robustness, "accuracy_drop")
@@ -145,6 +152,8 @@ def _tables(data: ReportData) -> Iterator[Table]:
     yield gate_table(data.recipe.gate, metrics, data.robustness)
     yield provenance_table(manifest.provenance, data.recipe, bundle=data.bundle.digest)
     yield software_table()
+    yield claim_table()
+    yield stard_ai_table()
 
 
 def _caveats(data: ReportData) -> Iterator[Caveat]:
@@ -152,6 +161,7 @@ def _caveats(data: ReportData) -> Iterator[Caveat]:
         yield PHANTOMS
     yield from data_caveats(data.films, data.metrics.findings)
     yield from metric_caveats(data.metrics)
+    yield from calibration_caveats(data.calibration)
     yield from robustness_caveats(data.robustness)
     yield from localisation_caveats(data.localisation)
     yield from training_caveats(data.history, data.recipe)

@@ -17,6 +17,7 @@ from cxr.evaluation.discrimination import roc_curve
 from cxr.evaluation.scored import ScoredFilms
 from cxr.reporting.metric_tables import subgroup_label
 from cxr.reporting.palette import GREY, GRID, INK, finding_colours
+from cxr.reporting.risk_figure import RISK_FIGURE, draw_risk_coverage
 from cxr.reporting.tables import Number, metric_label
 
 _BLUES = LinearSegmentedColormap.from_list("share", ["#ffffff", "#c9dbe8", "#7fa8c4", "#1f6f9f"])
@@ -33,6 +34,7 @@ def draw_evaluation(
         "precision_recall": draw_precision_recall(films, report, seed=seed),
         "reliability": draw_reliability(films, report, seed=seed),
         "subgroups": draw_subgroups(report),
+        RISK_FIGURE: draw_risk_coverage(films, report, seed=seed),
     }
 
 

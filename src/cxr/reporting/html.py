@@ -20,6 +20,7 @@ SECTIONS = (
     ("gate", "Gate"),
     ("limits", "Limits"),
     ("provenance", "Provenance"),
+    ("checklists", "Checklists"),
 )
 
 

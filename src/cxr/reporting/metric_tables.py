@@ -96,7 +96,16 @@ def point_name(point: OperatingPoint) -> str:
 
 def subgroup_label(group: Subgroup) -> str:
     """A subgroup's name for a person."""
-    return f"{_ATTRIBUTES.get(group.attribute, group.attribute)}: {group.value}"
+    return subgroup_name(group.attribute, group.value)
+
+
+def subgroup_name(attribute: str, value: str) -> str:
+    """The name of the films that share a value of an attribute.
+
+    >>> subgroup_name("age_group", "adult")
+    'Age group: adult'
+    """
+    return f"{_ATTRIBUTES.get(attribute, attribute)}: {value}"
 
 
 def subgroup_table(metrics: MetricsReport) -> Table:

@@ -2,10 +2,15 @@
 
 from collections.abc import Iterator
 
+import pandas as pd
+
 from cxr.contracts.bundle import BundleManifest
 from cxr.contracts.metrics import LocalisationReport, MetricsReport, RobustnessReport
 from cxr.contracts.recipe import Recipe
-from cxr.reporting.caveats import Caveat, localisation_caveats, metric_caveats, robustness_caveats
+from cxr.reporting import narrative
+from cxr.reporting.caveats import Caveat, calibration_caveats, localisation_caveats, metric_caveats, robustness_caveats
+from cxr.reporting.checklists import claim_table, stard_ai_table
+from cxr.reporting.cohort import training_source_table
 from cxr.reporting.markdown import render_markdown
 from cxr.reporting.metric_tables import (
     confusion_table,
@@ -17,6 +22,7 @@ from cxr.reporting.metric_tables import (
     subgroup_table,
 )
 from cxr.reporting.provenance import is_phantom, provenance_table
+from cxr.reporting.uncertainty_tables import gap_table, prediction_set_table, selective_table
 
 
 def render_model_card(
@@ -26,13 +32,23 @@ def render_model_card(
     robustness: RobustnessReport,
     localisation: LocalisationReport,
     recipe: Recipe,
+    training: pd.DataFrame,
 ) -> str:
     """`MODEL_CARD.md` of a bundle, in Markdown.
 
     The bundle's own digest cannot be in it: it is the hash of `bundle.json`, which holds the hash of the card.
     `manifest.files` is not read, so the card can be written before the list of files is complete.
+
+    Args:
+        manifest: of the bundle.
+        metrics: of the test films.
+        robustness: likewise.
+        localisation: likewise.
+        recipe: that made the model.
+        training: rows of the study index that the network was trained on.
     """
     tables = (
+        training_source_table(training, manifest.findings),
         overall_table(metrics),
         per_class_table(metrics),
         confusion_table(metrics),
@@ -40,7 +56,12 @@ def render_model_card(
         subgroup_table(metrics),
         preset_table(robustness),
         localisation_table(localisation),
+        selective_table(metrics, manifest.calibration),
+        prediction_set_table(metrics, manifest.calibration),
+        gap_table(metrics),
         provenance_table(manifest.provenance, recipe),
+        claim_table(),
+        stard_ai_table(),
     )
     return render_markdown(
         "model_card.md.j2",
@@ -48,8 +69,10 @@ def render_model_card(
         metrics=metrics,
         findings_text=_joined(manifest.findings),
         phantom=is_phantom(manifest.provenance.training_sources),
-        tables={table.name: table for table in tables},
-        caveats=tuple(_caveats(metrics, robustness, localisation)),
+        tables={table.name: table for table in tables if table},
+        prediction_sets=narrative.prediction_sets(metrics, recipe.gate),
+        gaps=narrative.gaps(metrics, limit=recipe.evaluation.subgroup_gap),
+        caveats=(*_caveats(metrics, robustness, localisation), *calibration_caveats(manifest.calibration)),
     )
 
 

@@ -3,14 +3,18 @@
 from datetime import UTC, datetime
 
 from cxr.contracts.checkpoint import History
-from cxr.contracts.metrics import Calibration, LocalisationReport, MetricsReport
+from cxr.contracts.metrics import Calibration, GapState, LocalisationReport, MetricsReport, SubgroupGap
+from cxr.contracts.recipe import Gate
 from cxr.contracts.registration import Registration
 from cxr.contracts.search_report import SearchReport
 from cxr.contracts.split import SplitReport
+from cxr.evaluation.gate import covers
 from cxr.reporting.abstention import Abstention
 from cxr.reporting.cohort import SourceGuess
 from cxr.reporting.key_figures import triage_point
+from cxr.reporting.metric_tables import subgroup_name
 from cxr.reporting.tables import Number
+from cxr.reporting.uncertainty_tables import unjudged
 
 _ALGORITHMS = {
     "bayesianoptimization": "Bayesian optimisation",
@@ -137,6 +141,41 @@ def abstention(counted: Abstention, refer_below: float) -> str:
     )
 
 
+def prediction_sets(metrics: MetricsReport, gate: Gate) -> str:
+    """What the prediction sets promise, to whom, and whether they keep it."""
+    sets = metrics.prediction_sets
+    if sets is None:
+        return "This model has no limits for prediction sets: it was calibrated by an older version of cxr."
+    short = [finding for finding in sets.per_class if not covers(gate, sets, finding)]
+    verdict = (
+        f"On the {metrics.split} films they keep it as far as chance can tell."
+        if not short
+        else f"On the {metrics.split} films they do not keep it for {' and '.join(short)}, beyond what chance explains."
+    )
+    return (
+        "Beside its decision the model names the findings that a film may have. Of the patients with a finding, "
+        f"whichever it is, at most {100 * sets.error:g}% are promised to get a set without it. The promise is for a "
+        "film drawn at random from a patient drawn at random among patients like those of the validation films "
+        "(exchangeable); at another hospital it must be measured again. Temperature and epoch were chosen on the same "
+        f"validation films, which the promise does not account for. {verdict}"
+    )
+
+
+def gaps(metrics: MetricsReport, *, limit: float) -> str:
+    """Which subgroups do worse than the other films by more than the recipe's limit, and which cannot be judged."""
+    if not metrics.gaps:
+        return "No attribute of the films has two known values, so no subgroup can be compared with the other films."
+    flagged = _named(metrics.gaps, "flag")
+    watched = [name for name in _named(metrics.gaps, "watch") if name not in flagged]
+    words = [f"A gap of more than {100 * limit:g} points is flagged when its whole interval is over it."]
+    words.append(f"Flagged: {', '.join(flagged)}." if flagged else "No subgroup is flagged.")
+    if watched:
+        words.append(f"To be watched, as the value is over the limit and chance may explain it: {', '.join(watched)}.")
+    if few := unjudged(metrics.gaps):
+        words.append(f"{_number(few, 'subgroup')} cannot be judged: too few patients on one side.")
+    return " ".join(words)
+
+
 def localisation_summary(localisation: LocalisationReport) -> str:
     """How activation maps were checked."""
     return (
@@ -154,6 +193,10 @@ def registration_summary(registration: Registration) -> str:
         f"Registered as {registration.model} version {registration.model_version} with alias challenger, from run "
         f"{registration.run_id}. The gate {outcome}: {reasons}."
     )
+
+
+def _named(gaps: tuple[SubgroupGap, ...], state: GapState) -> list[str]:
+    return list(dict.fromkeys(subgroup_name(gap.attribute, gap.value) for gap in gaps if gap.state == state))
 
 
 def _with_interval(number: Number) -> str:

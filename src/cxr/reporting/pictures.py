@@ -25,6 +25,7 @@ _CAPTIONS = {
     "robustness": "What each corruption costs at each severity: points of accuracy and macro AUROC lost.",
     "corruptions": "What the corruptions look like: one film, clean and at severities 1 to 5.",
     "activation_maps": "Where evidence was taken from: films decided rightly and wrongly, with their maps.",
+    "risk_coverage": "Wrong decisions against the share of films decided, the surest first, with a 95% band.",
     "subgroups": "Subgroups of the evaluated films.",
 }
 

@@ -29,6 +29,7 @@ from cxr.errors import ContractError
 from cxr.reporting.abstention import Abstention, count_referred
 from cxr.reporting.pictures import Picture, Sample, choose_samples, picture, read_pictures
 from cxr.reporting.provenance import is_phantom
+from cxr.reporting.risk_figure import RISK_FIGURE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +128,8 @@ def _read_pictures(folders: RunFolders, training_figure: Path) -> dict[str, tupl
     return {
         "search": read_pictures(folders.search),
         "training": (picture(training_figure),),
-        "evaluation": tuple(figure for figure in evaluation if figure.name != "subgroups"),
+        "evaluation": tuple(figure for figure in evaluation if figure.name not in {"subgroups", RISK_FIGURE}),
+        "abstention": tuple(figure for figure in evaluation if figure.name == RISK_FIGURE),
         "subgroups": tuple(figure for figure in evaluation if figure.name == "subgroups"),
         "robustness": read_pictures(folders.robustness),
         "explanation": read_pictures(folders.explanation),

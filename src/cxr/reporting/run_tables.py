@@ -1,10 +1,15 @@
 """Tables of how a model came about: search, epochs, gate."""
 
+from collections.abc import Iterator
+
 from cxr.contracts.checkpoint import History
 from cxr.contracts.metrics import Estimate, MetricsReport, RobustnessReport
 from cxr.contracts.recipe import Gate
 from cxr.contracts.search_report import SearchReport, Trial
+from cxr.evaluation.gate import covers, surely_worse
+from cxr.reporting.metric_tables import subgroup_name
 from cxr.reporting.tables import Cell, Number, Table, count, metric_label, quantity
+from cxr.reporting.uncertainty_tables import gap_label, gap_number
 
 
 def best_recipe_table(search: SearchReport) -> Table:
@@ -101,11 +106,12 @@ def gate_table(gate: Gate, metrics: MetricsReport, robustness: RobustnessReport)
         ("recall", "Tuberculosis sensitivity", tuberculosis.get("recall"), gate.tuberculosis_sensitivity),
         ("accuracy_drop", "Accuracy lost, clinical, points", clinical.get("accuracy_drop"), gate.clinical_drop),
         ("ece", metric_label("ece"), overall.get("ece"), gate.calibration_error),
+        ("refer_rate", "Films referred", metrics.selective.refer_rate if metrics.selective else None, gate.refer_rate),
     )
     rows: list[tuple[Cell, ...]] = []
     for name, label, found, limit in checks:
         estimate = found or absent
-        most = name in {"accuracy_drop", "ece"}
+        most = name in {"accuracy_drop", "ece", "refer_rate"}
         shown = Number.metric(name, Estimate(value=limit)).text
         rows.append(
             (
@@ -115,12 +121,35 @@ def gate_table(gate: Gate, metrics: MetricsReport, robustness: RobustnessReport)
                 "holds" if _holds(estimate, limit, most=most) else "fails",
             )
         )
+    rows += [*_coverage_rows(gate, metrics), *_gap_rows(gate, metrics)]
     return Table(
         name="gate",
         caption=f"Floors of the gate, on the {metrics.split} split",
         columns=("Measure", "Measured", "Floor", "Verdict"),
         rows=tuple(rows),
     )
+
+
+def _coverage_rows(gate: Gate, metrics: MetricsReport) -> Iterator[tuple[Cell, ...]]:
+    sets = metrics.prediction_sets
+    if sets is None:
+        absent = Number(value=None, style="share", reason="not measured")
+        yield "Findings covered by prediction sets", absent, "measured", "fails"
+        return
+    for finding, found in sets.per_class.items():
+        floor = f"{100 * (1 - sets.error):g}%, less what chance explains"
+        verdict = "holds" if covers(gate, sets, finding) else "fails"
+        yield f"{finding} covered by prediction sets", Number.of(found.coverage, "share"), floor, verdict
+
+
+def _gap_rows(gate: Gate, metrics: MetricsReport) -> Iterator[tuple[Cell, ...]]:
+    """Every gap that fails; the one that comes nearest where none does."""
+    worse = surely_worse(gate, metrics)
+    surest = sorted((gap for gap in metrics.gaps if gap.gap.low is not None), key=lambda gap: -(gap.gap.low or 0))
+    for gap in worse or surest[:1]:
+        label = f"{gap_label(gap.measure)} of {subgroup_name(gap.attribute, gap.value)}, worse by"
+        floor = f"lower end at most {gate.subgroup_gap:g}"
+        yield label, gap_number(gap), floor, "fails" if gap in worse else "holds"
 
 
 def _holds(estimate: Estimate, limit: float, *, most: bool) -> bool:

@@ -27,6 +27,7 @@ _LABELS: dict[str, tuple[str, Style]] = {
     "auprc": ("AUPRC", "score"),
     "sensitivity": ("Sensitivity", "share"),
     "specificity": ("Specificity", "share"),
+    "refer_rate": ("Films referred", "share"),
     "ppv": ("PPV", "share"),
     "npv": ("NPV", "share"),
     "accuracy_drop": ("Accuracy lost, points", "points"),

@@ -125,6 +125,16 @@ def _graph_output(name: str) -> Callable[[BundleManifest], tuple[int, ...]]:
     return shape
 
 
+def _prediction_set(manifest: BundleManifest) -> tuple[int, ...]:
+    """One a finding; none where the bundle has no limits for it."""
+    return (len(manifest.findings) if manifest.calibration.prediction_sets else 0,)
+
+
+def _in_prediction_set(manifest: BundleManifest, answer: Answer) -> list[bool]:
+    held = answer.prediction.prediction_set
+    return [] if held is None else [finding in held for finding in manifest.findings]
+
+
 _OUTPUTS = {
     "probabilities": _Output(
         "FP32", _per_finding, lambda manifest, answer: [answer.prediction.probabilities[f] for f in manifest.findings]
@@ -138,6 +148,7 @@ _OUTPUTS = {
         lambda manifest, answer: answer.prediction.distance / manifest.out_of_distribution.limit,
     ),
     "referral_reasons": _Output("BYTES", _scalar, lambda _, answer: ",".join(answer.prediction.referred).encode()),
+    "prediction_set": _Output("BOOL", _prediction_set, _in_prediction_set),
     "operating_points": _Output(
         "BOOL",
         lambda manifest: (len(manifest.calibration.operating_points),),

@@ -165,6 +165,7 @@ def _write_model(folder: Path, model: Checkpoint, parts: _Parts, index: StudyInd
         robustness=parts.robustness,
         localisation=parts.localisation,
         recipe=recipe,
+        training=index.part(Split.TRAIN).films,
     )
     write_bytes(folder / MODEL_CARD_FILE, card.encode())
     files = {

@@ -12,6 +12,7 @@ from cxr.contracts.prediction import ActivationPeak, FilmPrediction, FilmRefusal
 from cxr.drift.reference import Projection, read_reference
 from cxr.errors import RejectedFilm
 from cxr.evaluation.calibration import softmax
+from cxr.evaluation.conformal import prediction_sets
 from cxr.explain.activation import peak
 from cxr.imaging.gate import Gate, read_gate
 from cxr.imaging.preprocess import Film, network_input, stored_film
@@ -109,6 +110,7 @@ class Interpreter:
             probabilities=dict(zip(findings, probabilities.tolist(), strict=True)),
             decision=findings[chosen],
             confidence=confidence,
+            prediction_set=self._prediction_set(probabilities),
             operating_points=self._positive(probabilities),
             distance=distance,
             out_of_distribution=strange,
@@ -117,6 +119,13 @@ class Interpreter:
                 finding=findings[chosen], x=place.x * prepared.width, y=place.y * prepared.height
             ),
         )
+
+    def _prediction_set(self, probabilities: npt.NDArray[np.float64]) -> tuple[str, ...] | None:
+        limits, findings = self.manifest.calibration.prediction_sets, self.manifest.findings
+        if limits is None:
+            return None
+        held = prediction_sets(probabilities[None], limits, findings)[0]
+        return tuple(finding for finding, holds in zip(findings, held, strict=True) if holds)
 
     def _positive(self, probabilities: npt.NDArray[np.float64]) -> dict[str, bool]:
         return {

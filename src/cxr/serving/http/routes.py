@@ -222,6 +222,7 @@ def _model(bundle: Bundle, name: str) -> dict[str, Any]:
         "preprocessing": manifest.preprocessing,
         "temperature": manifest.calibration.temperature,
         "refer_below": manifest.calibration.refer_below,
+        "prediction_sets": manifest.calibration.prediction_sets,
         "operating_points": [
             {
                 "key": point.key,

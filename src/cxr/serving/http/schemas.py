@@ -67,6 +67,7 @@ _CLASSIFIED: Schema = _object(
         "out_of_distribution": {"type": "boolean"},
         "referred": {"type": "array", "items": {"enum": ["low_confidence", "out_of_distribution"]}},
         "activation": _object({"finding": _TEXT, "x": _NUMBER, "y": _NUMBER}),
+        "prediction_set": {"type": ["array", "null"], "items": _TEXT},
         "width": {"type": "integer"},
         "height": {"type": "integer"},
     }
@@ -105,6 +106,7 @@ MODEL: dict[int | str, Schema] = {
                 "preprocessing": {"type": "object"},
                 "temperature": _NUMBER,
                 "refer_below": _NUMBER,
+                "prediction_sets": {"type": ["object", "null"]},
                 "operating_points": {"type": "array", "items": {"type": "object"}},
                 "out_of_distribution": {"type": "object"},
                 "provenance": {"type": "object"},
