@@ -16,6 +16,7 @@ def package(
     explanation: Input[Artifact],
     drift: Input[Artifact],
     gate: Input[Artifact],
+    audit: Input[Artifact],
     bundle: Output[Model],
 ) -> None:
     """Export the network and pack everything that serving needs.
@@ -29,6 +30,7 @@ def package(
         explanation: From explain.
         drift: From fit_drift.
         gate: From fit_gate.
+        audit: From audit_shortcuts.
         bundle: The one folder that is served.
     """
     from pathlib import Path
@@ -44,5 +46,6 @@ def package(
         explanation=Path(explanation.path),
         drift=Path(drift.path),
         gate=Path(gate.path),
+        audit=Path(audit.path),
         out=Path(bundle.path),
     )

@@ -116,7 +116,11 @@ def make_pipeline(*, name: str, description: str, promoted: bool, fresh: bool) -
             "explanation": explain.outputs["explanation"],
         }
         package = components.package(
-            drift=fit_drift.outputs["drift"], gate=fit_gate.outputs["gate"], **model, **measured
+            drift=fit_drift.outputs["drift"],
+            gate=fit_gate.outputs["gate"],
+            audit=audit.outputs["audit"],
+            **model,
+            **measured,
         )
         bundle = package.outputs["bundle"]
         register = components.register(

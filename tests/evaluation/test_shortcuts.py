@@ -139,7 +139,7 @@ def verdict(**changes):
     return judge_shortcuts(AuditRecipe(), hidden=tuple(parts.values()), pasted=(pasted,), **given)
 
 
-SURE, UNSURE = Estimate(value=0.95, low=0.9, high=0.98), Estimate(value=0.95, low=0.4, high=0.99)
+SURE, UNSURE = Estimate(value=0.95, low=0.9, high=0.98), Estimate(value=0.95, low=0.2, high=0.99)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from cxr.contracts.metrics import Estimate
 from cxr.reporting.model_card import render_model_card
+from support.audited import REASON
 from support.pages import markdown_tables, plain
 from support.synthetic_run import SyntheticRun
 
@@ -18,6 +19,7 @@ def render(run: SyntheticRun) -> str:
         localisation=run.localisation,
         recipe=run.recipe,
         training=run.films[run.films["split"] == "train"],
+        shortcuts=run.shortcuts,
     )
 
 
@@ -49,6 +51,7 @@ def test_it_has_the_sections_of_a_model_card_in_order(card: str):
         "When the model abstains",
         "Prediction sets",
         "Subgroups",
+        "Shortcuts",
         "Robustness",
         "Localisation",
         "Limits",
@@ -161,3 +164,17 @@ def test_an_undefined_figure_says_why(run: SyntheticRun):
 
 def test_a_hostile_source_name_stays_text(run: SyntheticRun):
     assert r"\<img src=x\>\|\[a\](b)" in render(trained_on(run, ("<img src=x>|[a](b)",)))
+
+
+def test_what_the_audit_found_is_in_the_card(card: str, run: SyntheticRun):
+    section = card.split("## Shortcuts")[1].split("\n## ")[0]
+    assert plain(REASON) in plain(section)
+    captions = [table for table in ("Border only", "Redaction box", "Pull of the source") if table in section]
+    assert len(captions) == 3
+    assert "every source has as much of it" in section
+
+
+def test_a_card_without_an_audit_says_so(run: SyntheticRun):
+    section = render(replace(run, shortcuts=None)).split("## Shortcuts")[1].split("\n## ")[0]
+    assert "were not audited" in section
+    assert "|" not in section

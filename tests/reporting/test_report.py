@@ -13,6 +13,7 @@ from cxr.reporting.composition import compose_report
 from cxr.reporting.html import render_html
 from cxr.reporting.report import read_report_data
 from cxr.reporting.run_tables import gate_table
+from support.audited import REASON
 from support.synthetic_run import INDEX, TRAINING_FIGURE, SyntheticRun, folders_of, synthetic_run
 
 
@@ -107,12 +108,13 @@ def test_phantoms_are_not_compared_with_the_ancestor(fresh: Path):
         {"coverage_chance": 1.0},
         {"subgroup_gap": 0.0},
         {"refer_rate": 0.0},
+        {"shortcuts": "pass"},
     ],
 )
 def test_the_gate_table_agrees_with_the_gate(run: SyntheticRun, changed: dict[str, float]):
     gate = Gate(**({"accuracy": 0.5, "macro_auroc": 0.5, "calibration_error": 0.5} | changed))
-    judged = judge(gate=gate, metrics=run.metrics, robustness=run.robustness, champion=None)
-    verdicts = [row[-1] for row in gate_table(gate, run.metrics, run.robustness).rows]
+    judged = judge(gate=gate, metrics=run.metrics, robustness=run.robustness, champion=None, shortcuts=run.shortcuts)
+    verdicts = [row[-1] for row in gate_table(gate, run.metrics, run.robustness, run.shortcuts).rows]
     assert ("fails" not in verdicts) is judged.passed
     assert verdicts.count("fails") == (0 if judged.passed else len(judged.reasons))
 
@@ -131,4 +133,20 @@ def test_an_evaluation_from_before_prediction_sets_is_reported_without_them(writ
 def test_an_undefined_metric_fails_its_floor(run: SyntheticRun):
     undefined = {"macro_auroc": Estimate(value=None, reason="one class")}
     metrics = msgspec.structs.replace(run.metrics, overall=run.metrics.overall | undefined)
-    assert gate_table(Gate(), metrics, run.robustness).rows[0][-1] == "fails"
+    assert gate_table(Gate(), metrics, run.robustness, None).rows[0][-1] == "fails"
+
+
+def test_the_audit_is_in_the_report_and_in_the_gate(written_run: Path):
+    data = read(written_run)
+    report = compose_report(data)
+    assert {"shortcuts-hidden", "shortcuts-source", "shortcuts-pasted"} <= set(report.tables)
+    assert REASON in report.words["shortcuts"]
+    assert {row[0]: row[1:] for row in report.tables["gate"].rows}["Shortcut audit"] == (
+        "warn",
+        "at worst warn",
+        "holds",
+    )
+    without = compose_report(replace(data, shortcuts=None))
+    assert "not audited" in without.words["shortcuts"]
+    assert not [name for name in without.tables if name.startswith("shortcuts")]
+    assert "Shortcuts were not audited" in render_html(without)

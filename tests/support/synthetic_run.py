@@ -33,11 +33,13 @@ from cxr.contracts.metrics import (
 from cxr.contracts.recipe import Recipe
 from cxr.contracts.registration import Registration, Verdict
 from cxr.contracts.search_report import SearchReport, Trial
+from cxr.contracts.shortcuts import SHORTCUTS_FILE, ShortcutReport
 from cxr.contracts.split import SplitCount, SplitReport
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import TAXONOMY, Split
 from cxr.reporting.composition import Report, compose_report
 from cxr.reporting.report import RunFolders, read_report_data
+from support.audited import make_audit
 
 FINDINGS = TAXONOMY.findings
 CHECKPOINT, RECIPE = "c" * 64, "e" * 64
@@ -412,6 +414,7 @@ class SyntheticRun:
     localisation: LocalisationReport
     manifest: BundleManifest
     verdict: Verdict
+    shortcuts: ShortcutReport | None
 
     def write(self, run: Path) -> None:
         """Write every folder that a report reads; images are noise, figures are plain colours."""
@@ -431,7 +434,11 @@ class SyntheticRun:
         _write(run / "explanation", {"localisation.json": self.localisation})
         (run / "bundle").mkdir()
         (run / "bundle" / "model.onnx").write_bytes(b"graph")
-        files = {"model.onnx": file_digest(run / "bundle" / "model.onnx")}
+        if self.shortcuts:
+            (run / "bundle" / "reports").mkdir()
+            _write(run / "bundle" / "reports", {SHORTCUTS_FILE: self.shortcuts})
+        written = [path for path in (run / "bundle").rglob("*") if path.is_file()]
+        files = {path.relative_to(run / "bundle").as_posix(): file_digest(path) for path in written}
         _write(run / "bundle", {"bundle.json": msgspec.structs.replace(self.manifest, files=files)})
         registration = Registration(
             model="cxr",
@@ -502,6 +509,7 @@ def synthetic_run(seed: int = 7) -> SyntheticRun:
         localisation=draw_localisation(draws),
         manifest=make_manifest(calibration, recipe),
         verdict=Verdict(passed=True, reasons=("every floor of the gate holds",)),
+        shortcuts=make_audit("warn"),
     )
 
 

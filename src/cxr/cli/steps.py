@@ -169,7 +169,16 @@ def fit_gate(**given: Path) -> msgspec.Struct:
 
 @click.command()
 @step_folders(
-    "studies", "split", "checkpoint", "evaluation", "robustness", "explanation", "drift", "gate", writes="bundle"
+    "studies",
+    "split",
+    "checkpoint",
+    "evaluation",
+    "robustness",
+    "explanation",
+    "drift",
+    "gate",
+    "audit",
+    writes="bundle",
 )
 def package(**given: Path) -> msgspec.Struct:
     """Export the network and pack the bundle that is served."""

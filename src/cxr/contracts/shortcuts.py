@@ -1,8 +1,9 @@
 """What a shortcut audit says: how far a model decides by what is not disease."""
 
+from pathlib import Path
 from typing import Literal
 
-from cxr.contracts.files import Contract
+from cxr.contracts.files import Contract, read_json
 from cxr.contracts.metrics import Estimate
 
 SHORTCUTS_FILE = "shortcuts.json"
@@ -95,3 +96,9 @@ class ShortcutReport(Contract, frozen=True, kw_only=True):
     pasted: tuple[PastedResult, ...]
     state: ShortcutState
     reasons: tuple[str, ...]
+
+
+def read_packed_shortcuts(reports: Path) -> ShortcutReport | None:
+    """The audit among a bundle's reports; None where there was none. Raises `ContractError` when it is malformed."""
+    path = reports / SHORTCUTS_FILE
+    return read_json(path, ShortcutReport) if path.exists() else None

@@ -121,8 +121,13 @@ def _unequal(gate: Gate, metrics: MetricsReport) -> list[str]:
     ]
 
 
+def allows(gate: Gate, shortcuts: ShortcutReport) -> bool:
+    """Whether the verdict of an audit is none that keeps a model from being champion."""
+    return _SEVERITY[shortcuts.state] <= _SEVERITY[gate.shortcuts]
+
+
 def _by_shortcuts(gate: Gate, shortcuts: ShortcutReport | None) -> list[str]:
-    if shortcuts is None or _SEVERITY[shortcuts.state] <= _SEVERITY[gate.shortcuts]:
+    if shortcuts is None or allows(gate, shortcuts):
         return []
     found = "; ".join(shortcuts.reasons)
     return [f"the verdict of the shortcut audit must be at worst {gate.shortcuts}, is {shortcuts.state}: {found}"]

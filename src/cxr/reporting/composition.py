@@ -39,6 +39,7 @@ from cxr.reporting.run_tables import (
     importance_table,
     trials_table,
 )
+from cxr.reporting.shortcut_tables import shortcut_tables, shortcut_words
 from cxr.reporting.tables import Table
 from cxr.reporting.uncertainty_tables import gap_table, prediction_set_table, selective_table
 
@@ -119,6 +120,7 @@ def _words(data: ReportData) -> dict[str, str]:
         "abstention": narrative.abstention(data.abstention, data.calibration.refer_below),
         "prediction_sets": narrative.prediction_sets(metrics, data.recipe.gate),
         "gaps": narrative.gaps(metrics, limit=data.recipe.evaluation.subgroup_gap),
+        "shortcuts": shortcut_words(data.shortcuts),
         "localisation": narrative.localisation_summary(data.localisation),
         "registration": narrative.registration_summary(data.registration),
     }
@@ -145,11 +147,13 @@ def _tables(data: ReportData) -> Iterator[Table]:
     uncertain = (selective_table(metrics, data.calibration), prediction_set_table(metrics, data.calibration))
     yield from (table for table in (*uncertain, gap_table(metrics)) if table)
     yield subgroup_table(metrics)
+    if data.shortcuts:
+        yield from shortcut_tables(data.shortcuts)
     yield preset_table(data.robustness)
     yield corruption_table(data.robustness, "accuracy_drop")
     yield corruption_table(data.robustness, "macro_auroc_drop")
     yield localisation_table(data.localisation)
-    yield gate_table(data.recipe.gate, metrics, data.robustness)
+    yield gate_table(data.recipe.gate, metrics, data.robustness, data.shortcuts)
     yield provenance_table(manifest.provenance, data.recipe, bundle=data.bundle.digest)
     yield software_table()
     yield claim_table()

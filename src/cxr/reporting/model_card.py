@@ -7,6 +7,7 @@ import pandas as pd
 from cxr.contracts.bundle import BundleManifest
 from cxr.contracts.metrics import LocalisationReport, MetricsReport, RobustnessReport
 from cxr.contracts.recipe import Recipe
+from cxr.contracts.shortcuts import ShortcutReport
 from cxr.reporting import narrative
 from cxr.reporting.caveats import Caveat, calibration_caveats, localisation_caveats, metric_caveats, robustness_caveats
 from cxr.reporting.checklists import claim_table, stard_ai_table
@@ -22,6 +23,7 @@ from cxr.reporting.metric_tables import (
     subgroup_table,
 )
 from cxr.reporting.provenance import is_phantom, provenance_table
+from cxr.reporting.shortcut_tables import shortcut_tables, shortcut_words
 from cxr.reporting.uncertainty_tables import gap_table, prediction_set_table, selective_table
 
 
@@ -33,6 +35,7 @@ def render_model_card(
     localisation: LocalisationReport,
     recipe: Recipe,
     training: pd.DataFrame,
+    shortcuts: ShortcutReport | None,
 ) -> str:
     """`MODEL_CARD.md` of a bundle, in Markdown.
 
@@ -46,6 +49,7 @@ def render_model_card(
         localisation: likewise.
         recipe: that made the model.
         training: rows of the study index that the network was trained on.
+        shortcuts: audit of the model; None where there was none.
     """
     tables = (
         training_source_table(training, manifest.findings),
@@ -59,6 +63,7 @@ def render_model_card(
         selective_table(metrics, manifest.calibration),
         prediction_set_table(metrics, manifest.calibration),
         gap_table(metrics),
+        *(shortcut_tables(shortcuts) if shortcuts else ()),
         provenance_table(manifest.provenance, recipe),
         claim_table(),
         stard_ai_table(),
@@ -71,6 +76,7 @@ def render_model_card(
         phantom=is_phantom(manifest.provenance.training_sources),
         tables={table.name: table for table in tables if table},
         prediction_sets=narrative.prediction_sets(metrics, recipe.gate),
+        shortcuts=shortcut_words(shortcuts),
         gaps=narrative.gaps(metrics, limit=recipe.evaluation.subgroup_gap),
         caveats=(*_caveats(metrics, robustness, localisation), *calibration_caveats(manifest.calibration)),
     )

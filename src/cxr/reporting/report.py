@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxr.contracts.bundle import Bundle, read_bundle
+from cxr.contracts.bundle import REPORTS_FOLDER, Bundle, read_bundle
 from cxr.contracts.checkpoint import HISTORY_FILE, RECIPE_FILE, History
 from cxr.contracts.evaluated import read_predictions
 from cxr.contracts.files import read_json
@@ -23,6 +23,7 @@ from cxr.contracts.metrics import (
 from cxr.contracts.recipe import Recipe
 from cxr.contracts.registration import REGISTRATION_FILE, Registration
 from cxr.contracts.search_report import SEARCH_FILE, SearchReport
+from cxr.contracts.shortcuts import ShortcutReport, read_packed_shortcuts
 from cxr.contracts.split import SPLIT_FILE, SplitReport
 from cxr.contracts.studies import StudyIndex
 from cxr.errors import ContractError
@@ -68,6 +69,7 @@ class ReportData:
     metrics: MetricsReport
     calibration: Calibration
     abstention: Abstention
+    shortcuts: ShortcutReport | None
     robustness: RobustnessReport
     localisation: LocalisationReport
     bundle: Bundle
@@ -112,6 +114,7 @@ def read_report_data(folders: RunFolders, *, training_figure: Path) -> ReportDat
             findings=metrics.findings,
             refer_below=calibration.refer_below,
         ),
+        shortcuts=read_packed_shortcuts(folders.bundle / REPORTS_FOLDER),
         robustness=read_json(folders.robustness / ROBUSTNESS_FILE, RobustnessReport),
         localisation=read_json(folders.explanation / LOCALISATION_FILE, LocalisationReport),
         bundle=read_bundle(folders.bundle),

@@ -6,7 +6,8 @@ from cxr.contracts.checkpoint import History
 from cxr.contracts.metrics import Estimate, MetricsReport, RobustnessReport
 from cxr.contracts.recipe import Gate
 from cxr.contracts.search_report import SearchReport, Trial
-from cxr.evaluation.gate import covers, surely_worse
+from cxr.contracts.shortcuts import ShortcutReport
+from cxr.evaluation.gate import allows, covers, surely_worse
 from cxr.reporting.metric_tables import subgroup_name
 from cxr.reporting.tables import Cell, Number, Table, count, metric_label, quantity
 from cxr.reporting.uncertainty_tables import gap_label, gap_number
@@ -95,7 +96,9 @@ def epochs_table(history: History) -> Table:
     )
 
 
-def gate_table(gate: Gate, metrics: MetricsReport, robustness: RobustnessReport) -> Table:
+def gate_table(
+    gate: Gate, metrics: MetricsReport, robustness: RobustnessReport, shortcuts: ShortcutReport | None
+) -> Table:
     """Every floor of the gate beside what was measured."""
     absent = Estimate(value=None, reason="not measured")
     overall, tuberculosis = metrics.overall, metrics.per_class.get("Tuberculosis", {})
@@ -122,6 +125,9 @@ def gate_table(gate: Gate, metrics: MetricsReport, robustness: RobustnessReport)
             )
         )
     rows += [*_coverage_rows(gate, metrics), *_gap_rows(gate, metrics)]
+    if shortcuts is not None:
+        verdict = "holds" if allows(gate, shortcuts) else "fails"
+        rows.append(("Shortcut audit", shortcuts.state, f"at worst {gate.shortcuts}", verdict))
     return Table(
         name="gate",
         caption=f"Floors of the gate, on the {metrics.split} split",

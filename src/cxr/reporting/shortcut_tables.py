@@ -21,8 +21,10 @@ _VERDICTS: dict[ShortcutState, str] = {
 }
 
 
-def shortcut_words(report: ShortcutReport) -> str:
-    """The verdict with its reasons, one paragraph."""
+def shortcut_words(report: ShortcutReport | None) -> str:
+    """The verdict with its reasons, one paragraph; None where there was no audit."""
+    if report is None:
+        return "Shortcuts were not audited: whether the model decides by what is not disease is unknown."
     if report.state == "pass":
         return _VERDICTS["pass"]
     return f"{_VERDICTS[report.state]} {'; '.join(report.reasons)}."

@@ -32,6 +32,7 @@ from cxr.contracts.metrics import (
     MetricsReport,
     RobustnessReport,
 )
+from cxr.contracts.shortcuts import SHORTCUTS_FILE, ShortcutReport
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import Split
 from cxr.drift.reference import read_reference
@@ -55,6 +56,7 @@ class _Parts:
     localisation: LocalisationReport
     drift: DriftReference
     gate: GateReport
+    shortcuts: ShortcutReport | None
 
     def check(self, *, checkpoint: str, index: str) -> None:
         """Raise `BundleError` unless all of them are of this checkpoint and this index."""
@@ -65,6 +67,8 @@ class _Parts:
             "drift": (self.drift.checkpoint, self.drift.index),
             "gate": (self.gate.checkpoint, self.gate.index),
         }
+        if self.shortcuts is not None:
+            named["audit"] = (self.shortcuts.model, self.shortcuts.index)
         for name, (model, films) in named.items():
             if (model, films) != (checkpoint, index):
                 raise BundleError(
@@ -84,6 +88,7 @@ def package(
     drift: Path,
     gate: Path,
     out: Path,
+    audit: Path | None = None,
 ) -> BundleManifest:
     """Export the network to ONNX, check it on test films, and write the bundle.
 
@@ -100,6 +105,7 @@ def package(
         drift: its reference.
         gate: what it refuses to look at.
         out: bundle to write, see `cxr.contracts.bundle`.
+        audit: its shortcut audit; without one, card, report and gate say that there was none.
 
     Raises:
         ContractError: a folder is missing or malformed.
@@ -114,6 +120,7 @@ def package(
         localisation=read_json(explanation / LOCALISATION_FILE, LocalisationReport),
         drift=read_reference(drift)[1],
         gate=read_gate(gate)[1],
+        shortcuts=None if audit is None else read_json(audit / SHORTCUTS_FILE, ShortcutReport),
     )
     parts.check(checkpoint=model.digest, index=index.digest)
     with new_folder(out) as folder:
@@ -131,6 +138,8 @@ def package(
             gate / GATE_FILE: folder / GATE_FOLDER / GATE_FILE,
         }.items():
             shutil.copyfile(source, copy)
+        if audit is not None:
+            shutil.copyfile(audit / SHORTCUTS_FILE, folder / REPORTS_FOLDER / SHORTCUTS_FILE)
         manifest = _write_model(folder, model, parts, index, studies)
     logger.info("bundle packed", extra={"files": len(manifest.files), "checkpoint": model.digest})
     return manifest
@@ -164,6 +173,7 @@ def _write_model(folder: Path, model: Checkpoint, parts: _Parts, index: StudyInd
         metrics=parts.metrics,
         robustness=parts.robustness,
         localisation=parts.localisation,
+        shortcuts=parts.shortcuts,
         recipe=recipe,
         training=index.part(Split.TRAIN).films,
     )

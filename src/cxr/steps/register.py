@@ -13,6 +13,7 @@ from cxr.contracts.files import new_folder, read_json, write_json
 from cxr.contracts.metrics import METRICS_FILE, ROBUSTNESS_FILE, Estimate, MetricsReport, RobustnessReport
 from cxr.contracts.recipe import Recipe
 from cxr.contracts.registration import PROMOTION_FILE, REGISTRATION_FILE, Promotion, Registration
+from cxr.contracts.shortcuts import read_packed_shortcuts
 from cxr.errors import BundleError, RegistryError
 from cxr.evaluation.gate import Champion, judge
 
@@ -83,7 +84,11 @@ def register(
         run_id=version.run_id,
         bundle=packed.digest,
         verdict=judge(
-            gate=recipe.gate, metrics=metrics, robustness=robustness, champion=_other_champion(registry, version)
+            gate=recipe.gate,
+            metrics=metrics,
+            robustness=robustness,
+            champion=_other_champion(registry, version),
+            shortcuts=read_packed_shortcuts(bundle / REPORTS_FOLDER),
         ),
     )
     with new_folder(out) as draft:
