@@ -66,8 +66,8 @@ def test_commands_are_fenced_as_shell(followed):
 
 def test_nothing_that_must_be_given_is_left_out_of_the_document(keys, followed):
     cluster, _ = followed
-    optional = {"cxr-token", "cxr-webhook", "cxr-certificate"}
-    assert set(keys) - cluster.secrets - optional - {"ward-cxr-tls"} == set()
+    optional = {"cxr-token", "cxr-webhook", "cxr-certificate"}  # and cert-manager writes *-tls
+    assert set(keys) - cluster.secrets - optional - {"cxr-tls", "ward-cxr-tls"} == set()
 
 
 @pytest.mark.parametrize(

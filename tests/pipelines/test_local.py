@@ -25,10 +25,12 @@ from support.toy_pipeline import toy
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
+import signal
 import sys
 from pathlib import Path
 from support.toy_pipeline import toy
 from pipelines.local import run_locally
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
 run_locally(toy, {"count": 40, "mode": sys.argv[2]}, run=Path(sys.argv[1]), code="1")
 """
 

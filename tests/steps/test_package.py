@@ -10,6 +10,7 @@ from cxr.contracts.bundle import read_bundle
 from cxr.contracts.files import file_digest, read_json, write_json
 from cxr.contracts.metrics import Calibration, LocalisationReport, MetricsReport
 from cxr.contracts.recipe import Recipe
+from cxr.contracts.shortcuts import SHORTCUTS_FILE
 from cxr.domain import Split
 from cxr.drift.reference import read_reference
 from cxr.errors import BundleError
@@ -18,6 +19,7 @@ from cxr.modeling.dataset import load_films
 from cxr.modeling.inference import infer
 from cxr.modeling.session import BundleSession
 from cxr.steps.package import package
+from support.audited import make_audit
 
 FOLDERS = ("studies", "split", "checkpoint", "evaluation", "robustness", "explanation", "drift", "gate")
 
@@ -100,3 +102,18 @@ def test_its_json_is_plain(small_run):
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in manifest["files"].values())
     for name, digest in manifest["files"].items():
         assert file_digest(small_run.folder / "bundle" / name) == digest
+
+
+def test_an_audit_goes_into_the_bundle_and_its_card(small_run, tmp_path):
+    bundle = read_bundle(small_run.folder / "bundle")
+    provenance = bundle.manifest.provenance
+    write_json(
+        tmp_path / "audit" / SHORTCUTS_FILE,
+        make_audit("warn", model=provenance.checkpoint, index=provenance.index),
+    )
+    manifest = package(**small_run.paths(*FOLDERS), out=tmp_path / "bundle", audit=tmp_path / "audit")
+    assert f"reports/{SHORTCUTS_FILE}" in manifest.files
+    assert "Pull of the source" in (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
+    write_json(tmp_path / "audit" / SHORTCUTS_FILE, make_audit("warn", index=provenance.index))
+    with pytest.raises(BundleError, match="audit must be of checkpoint"):
+        package(**small_run.paths(*FOLDERS), out=tmp_path / "other", audit=tmp_path / "audit")

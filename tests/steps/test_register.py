@@ -13,9 +13,11 @@ from cxr.contracts.deployment import Deployment
 from cxr.contracts.files import file_digest, read_json, write_json
 from cxr.contracts.metrics import Estimate, MetricsReport
 from cxr.contracts.registration import PROMOTION_FILE, REGISTRATION_FILE, Promotion, Registration, Verdict
+from cxr.contracts.shortcuts import SHORTCUTS_FILE, ShortcutReport, ShortcutState
 from cxr.errors import BundleError, ClusterError, RegistryError
 from cxr.steps.deploy import deploy
 from cxr.steps.register import promote, register
+from support.audited import REASON, make_audit
 from support.synthetic_run import synthetic_run
 
 RUN = synthetic_run()
@@ -50,7 +52,7 @@ class Hospital:
         found = Registry(self.uri).alias("cxr", name)
         return found and found.version
 
-    def write(self, *, auroc: float, index: str = "i") -> Path:
+    def write(self, *, auroc: float, index: str = "i", audit: ShortcutReport | None = None) -> Path:
         """What the steps before would have written, of a model with this macro AUROC ± 0.02."""
         self.runs += 1
         run = self.folder / f"run{self.runs}"
@@ -70,10 +72,10 @@ class Hospital:
         write_json(run / "bundle" / "reports" / "robustness.json", robustness)
         write_json(run / "bundle" / "reports" / "recipe.json", RUN.recipe)
         (run / "bundle" / "model.onnx").write_bytes(f"model {self.runs}".encode())
-        files = {
-            name: file_digest(run / "bundle" / name)
-            for name in ("model.onnx", "reports/recipe.json", "reports/robustness.json")
-        }
+        if audit is not None:
+            write_json(run / "bundle" / "reports" / SHORTCUTS_FILE, audit)
+        written = [path for path in (run / "bundle").rglob("*") if path.is_file()]
+        files = {path.relative_to(run / "bundle").as_posix(): file_digest(path) for path in written}
         write_json(run / "bundle" / BUNDLE_FILE, msgspec.structs.replace(RUN.manifest, files=files))
         return run
 
@@ -94,7 +96,10 @@ def hospital(tmp_path: Path, empty_store: Path) -> Hospital:
 def test_a_registered_bundle_is_a_challenger_with_its_run(hospital: Hospital) -> None:
     run, registration = hospital.register(auroc=0.97)
     assert registration.verdict == Verdict(
-        passed=True, reasons=("every floor of the gate holds; there is no other champion to compare with",)
+        passed=True,
+        reasons=(
+            "every floor of the gate holds; there is no other champion to compare with; shortcuts were not audited",
+        ),
     )
     assert registration == read_json(run / "registration" / REGISTRATION_FILE, Registration)
     assert registration.bundle == file_digest(run / "bundle" / BUNDLE_FILE)
@@ -192,3 +197,11 @@ def test_a_store_on_this_machine_is_no_place_from_which_kserve_could_serve(hospi
             deployment=Deployment(tracking_uri=hospital.uri),
             out=tmp_path / "deployed",
         )
+
+
+@pytest.mark.parametrize(("state", "passed"), [("warn", True), ("fail", False)])
+def test_the_gate_reads_the_audit_that_the_bundle_holds(hospital: Hospital, state: ShortcutState, passed: bool) -> None:
+    run = hospital.write(auroc=0.97, audit=make_audit(state))
+    _, registration = hospital.register(auroc=0.97, run=run)
+    assert registration.verdict.passed is passed
+    assert any(REASON in reason for reason in registration.verdict.reasons) is not passed
