@@ -1,4 +1,4 @@
-"""Learn the lungs of phantoms again: how `src/cxr/modeling/lung_locator.safetensors` was made, and how good it is.
+"""Learn the lungs of phantoms again, by the method that made `src/cxr/modeling/lung_locator.safetensors`, and compare.
 
     python bench/lung_locator.py [--films 4000] [--steps 2300] [--write FILE]
 
