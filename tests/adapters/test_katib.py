@@ -15,8 +15,7 @@ from cxr.contracts.overlay import with_values
 from cxr.contracts.recipe import Recipe
 from cxr.contracts.search_report import SearchReport
 from cxr.errors import ClusterError, SearchError
-from support.cluster_stand_in import NAMESPACE
-from support.cluster_stand_in import Cluster as StandIn
+from support.cluster_stand_in import NAMESPACE, connected
 
 RECIPE = with_values(
     Recipe(),
@@ -43,11 +42,8 @@ OPTIMAL = {
 
 @pytest.fixture
 def stand_in():
-    with StandIn() as cluster:
-        configuration = client.Configuration(host=cluster.url)
-        configuration.retries = False
-        with client.ApiClient(configuration) as api:
-            yield cluster, Katib(api, NAMESPACE, pause=0.01)
+    with connected() as (cluster, api):
+        yield cluster, Katib(api, NAMESPACE, pause=0.01)
 
 
 @pytest.fixture

@@ -5,15 +5,13 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from kubernetes import client
 
 from cxr.adapters.train_job import NODE, render_train_job
 from cxr.adapters.trainer import Trainer
 from cxr.contracts.cluster import Cluster, SharedFilms, TrainingPods
 from cxr.contracts.recipe import Recipe
 from cxr.errors import ClusterError, TrainingError
-from support.cluster_stand_in import NAMESPACE
-from support.cluster_stand_in import Cluster as StandIn
+from support.cluster_stand_in import NAMESPACE, connected
 from support.kube_api import CREATED
 
 FILMS = SharedFilms(studies="shared", split="shared/split-1")
@@ -45,11 +43,8 @@ FAILED = [condition("Failed", reason="JobsFailed", message="jobset failed due to
 
 @pytest.fixture
 def stand_in():
-    with StandIn() as cluster:
-        configuration = client.Configuration(host=cluster.url)
-        configuration.retries = False
-        with client.ApiClient(configuration) as api:
-            yield cluster, Trainer(api, NAMESPACE, pause=0.01)
+    with connected() as (cluster, api):
+        yield cluster, Trainer(api, NAMESPACE, pause=0.01)
 
 
 @pytest.fixture

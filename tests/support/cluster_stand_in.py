@@ -1,11 +1,25 @@
 """What Katib, Trainer and the kubelet leave in a cluster, for tests of the flow of a search and of a training."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from kubernetes import client
 
 from support.kube_api import CREATED, KubeApi
 
 NAMESPACE = "films"
 TRIAL_POD = "batch.kubernetes.io/job-name"
+
+
+@contextmanager
+def connected() -> Iterator[tuple["Cluster", client.ApiClient]]:
+    """A cluster and a connection to it, which leaves trying again to those who use it."""
+    with Cluster() as cluster:
+        configuration = client.Configuration(host=cluster.url)
+        configuration.retries = False
+        with client.ApiClient(configuration) as api:
+            yield cluster, api
 
 
 class Cluster(KubeApi):

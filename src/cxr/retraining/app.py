@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from cxr.adapters.request_body import read_body
 from cxr.contracts.drift import Alert
 from cxr.contracts.webhook import SIGNATURE, TIMESTAMP, is_signed
 from cxr.errors import PipelineError, ServingError
@@ -46,7 +47,7 @@ class _Endpoints:
     async def alerts(self, request: Request) -> Response:
         """Take an alert: 202 when it started a run, 200 when there was no need, 503 when it is to come again."""
         try:
-            body = await self._body(request)
+            body = await read_body(request, most=self._settings.most_bytes)
         except ClientDisconnect:
             return self._refuse("malformed", 400, "the connection ended before the body did")
         if body is None:
@@ -90,14 +91,6 @@ class _Endpoints:
     def _refuse(self, outcome: str, status: int, reason: str) -> Response:
         self._alerts.labels(outcome).inc()
         return JSONResponse({"reason": reason}, status, headers=_AGAIN if status == 503 else None)
-
-    async def _body(self, request: Request) -> bytes | None:
-        parts = bytearray()
-        async for chunk in request.stream():
-            parts += chunk
-            if len(parts) > self._settings.most_bytes:
-                return None
-        return bytes(parts)
 
 
 async def _healthy(_: Request) -> Response:

@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from cxr.adapters.request_body import read_body
 from cxr.contracts.events import decode_events
 from cxr.errors import ContractError
 from cxr.sidecar.metrics import DriftMetrics
@@ -99,7 +100,7 @@ class _Endpoints:
 
     async def _take(self, request: Request) -> Response:
         try:
-            body = await self._body(request)
+            body = await read_body(request, most=self._settings.most_bytes)
         except ClientDisconnect:
             return _problem(400, "the connection ended before the body did")
         if body is None:
@@ -119,14 +120,6 @@ class _Endpoints:
         elif outcomes["refused"] and not outcomes["accepted"] + outcomes["duplicate"]:
             status = 409
         return JSONResponse({**outcomes, "reasons": sorted(set(received.malformed))[:10]}, status)
-
-    async def _body(self, request: Request) -> bytes | None:
-        parts = bytearray()
-        async for chunk in request.stream():
-            parts += chunk
-            if len(parts) > self._settings.most_bytes:
-                return None
-        return bytes(parts)
 
 
 async def _healthy(_: Request) -> Response:

@@ -32,6 +32,7 @@ from cxr.evaluation.shortcut_probes import pixel_probe, source_probes
 from cxr.evaluation.shortcut_verdict import judge_shortcuts
 from cxr.evaluation.shortcuts import auroc_estimates, compare_pasted, source_pull, source_shares
 from cxr.imaging.hidden import hide
+from cxr.imaging.lungs import LungMask, lung_mask
 from cxr.imaging.preprocess import Film
 from cxr.modeling.checkpoint import Checkpoint, read_checkpoint
 from cxr.modeling.dataset import FilmArray, load_films
@@ -150,10 +151,12 @@ class _Audit:
         estimate = partial(auroc_estimates, resamples=recipe.evaluation.resamples, seed=recipe.seed)
         films = len(_PARTS) * (len(self.train) + len(self.test))
         with ThreadPoolExecutor(os.cpu_count()) as pool, progress("hidden parts", films) as advance:
+            train_lungs = list(pool.map(lung_mask, self.train.films))  # once, whatever is hidden
+            test_lungs = list(pool.map(lung_mask, self.test.films))
             for part in _PARTS:
-                cover = partial(hide, part=part)
-                test = np.stack(list(pool.map(cover, self.test.films)))
-                small = [_thumbnail(film) for film in pool.map(cover, self.train.films)]
+                cover = partial(_covered, part)
+                test = np.stack(list(map(cover, self.test.films, test_lungs)))
+                small = [_thumbnail(film) for film in map(cover, self.train.films, train_lungs)]
                 told = pixel_probe(
                     np.stack(small), self.train.labels, np.stack([_thumbnail(film) for film in test]), classes=findings
                 )
@@ -213,6 +216,10 @@ def _sources(index: StudyIndex) -> npt.NDArray[np.object_]:
 def _guess(shares: dict[str, Floats], prior: Floats, sources: Sequence[str] | npt.NDArray[np.object_]) -> Floats:
     """Scores [n, c] that know nothing of a film but its source."""
     return np.stack([shares.get(str(source), prior) for source in sources])
+
+
+def _covered(part: HiddenPart, film: Film, lungs: LungMask) -> Film:
+    return hide(film, part, localise=lambda _: lungs)
 
 
 def _thumbnail(film: Film) -> npt.NDArray[np.float32]:

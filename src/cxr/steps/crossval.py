@@ -1,7 +1,6 @@
 """Crossval: withhold every source once, and measure the recipe on films from sources that its networks never saw."""
 
 import csv
-import hashlib
 import logging
 import shutil
 from collections.abc import Iterator
@@ -9,20 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import torch
 
 from cxr.contracts.arrays import read_arrays, write_arrays
 from cxr.contracts.crossval import CROSSVAL_FILE, CROSSVAL_TABLE, Crossval, FoldScore
-from cxr.contracts.files import file_digest, new_folder, read_json, value_digest, write_json
+from cxr.contracts.files import new_folder, read_json, value_digest, write_json
 from cxr.contracts.metrics import Estimate
-from cxr.contracts.recipe import EvaluationRecipe, Gate, Recipe
-from cxr.contracts.search import SearchSpace
+from cxr.contracts.recipe import Recipe
 from cxr.contracts.split import FOLDS_FILE, Fold, Folds
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import TAXONOMY, Split
-from cxr.errors import SplitError, TrainingError
+from cxr.errors import SplitError
 from cxr.evaluation.bases import OVERALL
 from cxr.evaluation.bootstrap import bootstrap, estimate
 from cxr.evaluation.measures import BriefMeasures
@@ -32,6 +29,7 @@ from cxr.modeling.dataset import FilmArray, load_films
 from cxr.modeling.fit import fit
 from cxr.modeling.inference import choose_device, infer
 from cxr.progress import progress
+from cxr.steps.resuming import check_weights, state_key
 from cxr.steps.split.folds import in_fold
 
 logger = logging.getLogger(__name__)
@@ -69,14 +67,13 @@ def crossval(
         TrainingError: the sources left of a fold lack a finding, the weights are missing or training diverged.
     """
     index, folds = _folds(split)
-    if weights is not None and not weights.is_file():
-        raise TrainingError(f"--weights must be a file, {weights} is none; give a .pth or .safetensors file")
+    check_weights(weights)
     bench = _Bench(
         recipe=recipe,
         index=index,
         films=load_films(studies, _labelled(index), recipe.preprocessing, scratch=scratch),
         device=choose_device(device),
-        state=scratch / f"crossval-{_key(recipe, index, weights)}",
+        state=scratch / f"crossval-{state_key(recipe, index, weights)}",
         weights=weights,
     )
     tested = []
@@ -243,10 +240,3 @@ def _rows(report: Crossval) -> Iterator[tuple[str, str, Estimate]]:
     for fold in report.folds:
         for metric, found in fold.metrics.items():
             yield f"films of {' and '.join(fold.withheld)} alone", metric, found
-
-
-def _key(recipe: Recipe, index: StudyIndex, weights: Path | None) -> str:
-    """Names the state: other choices, films or initial weights never resume from it."""
-    learnt = msgspec.structs.replace(recipe, search=SearchSpace(), evaluation=EvaluationRecipe(), gate=Gate())
-    parts = [value_digest(learnt), index.digest, file_digest(weights) if weights else ""]
-    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:24]

@@ -1,18 +1,13 @@
 """Train: from split studies and a recipe to a checkpoint."""
 
-import hashlib
 import shutil
 from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
-import msgspec
-
 from cxr.contracts.checkpoint import Epoch, History
 from cxr.contracts.cluster import Cluster
-from cxr.contracts.files import file_digest, value_digest
-from cxr.contracts.recipe import EvaluationRecipe, Gate, Recipe
-from cxr.contracts.search import SearchSpace
+from cxr.contracts.recipe import Recipe
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import TAXONOMY, Split
 from cxr.errors import TrainingError
@@ -21,6 +16,7 @@ from cxr.modeling.dataset import load_films
 from cxr.modeling.distributed import launch, own_processes, processes
 from cxr.modeling.fit import fit
 from cxr.progress import metrics
+from cxr.steps.resuming import check_weights, state_key
 
 Mode = Literal["pod", "trainjob"]
 
@@ -61,8 +57,7 @@ def train(
     """
     if mode not in get_args(Mode):
         raise TrainingError(f"the mode of a training must be one of {', '.join(get_args(Mode))}, is {mode!r}")
-    if weights is not None and not weights.is_file():
-        raise TrainingError(f"--weights must be a file, {weights} is none; give a .pth or .safetensors file")
+    check_weights(weights)
     if mode == "trainjob":
         from cxr.steps.cluster.training import train_in_cluster
 
@@ -74,7 +69,7 @@ def train(
             scratch=scratch,
             weights=weights,
             cluster=cluster or Cluster(),
-            key=_key(recipe, StudyIndex.read(split), weights),
+            key=state_key(recipe, StudyIndex.read(split), weights),
         )
     here = partial(
         _train, studies=studies, split=split, recipe=recipe, out=out, scratch=scratch, weights=weights, device=device
@@ -95,7 +90,7 @@ def _train(
         validation = load_films(studies, index.part(Split.VALIDATION), recipe.preprocessing, scratch=scratch)
         if place.first:
             place.wait()
-        state = scratch / f"train-{_key(recipe, index, weights)}"
+        state = scratch / f"train-{state_key(recipe, index, weights)}"
         fitted = fit(
             recipe=recipe,
             train=train_films,
@@ -118,10 +113,3 @@ def _tell(epoch: Epoch) -> bool:
     """The objective after an epoch, for a process that reads this one's output; never stops the training."""
     metrics(epoch=epoch.epoch, validation_macro_auroc=epoch.validation_macro_auroc)
     return False
-
-
-def _key(recipe: Recipe, index: StudyIndex, weights: Path | None) -> str:
-    """Names the state of one training: other choices, films or initial weights never resume from it."""
-    learnt = msgspec.structs.replace(recipe, search=SearchSpace(), evaluation=EvaluationRecipe(), gate=Gate())
-    parts = [value_digest(learnt), index.digest, file_digest(weights) if weights else ""]
-    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:24]

@@ -1,6 +1,5 @@
 """Tune: search the recipe's search space for the values that do best on the validation films."""
 
-import hashlib
 import logging
 import shutil
 import time
@@ -13,9 +12,8 @@ import torch
 
 from cxr.contracts.checkpoint import Epoch
 from cxr.contracts.cluster import Cluster
-from cxr.contracts.files import file_digest, value_digest
 from cxr.contracts.overlay import with_values
-from cxr.contracts.recipe import EvaluationRecipe, Gate, Recipe
+from cxr.contracts.recipe import Recipe
 from cxr.contracts.search_report import SearchReport, Trial, TrialState
 from cxr.contracts.search_rules import check_search
 from cxr.contracts.studies import StudyIndex
@@ -26,6 +24,7 @@ from cxr.modeling.fit import fit
 from cxr.modeling.inference import choose_device
 from cxr.modeling.sampling import draw_films
 from cxr.progress import progress
+from cxr.steps.resuming import state_key
 from cxr.steps.search_files import write_search
 
 if TYPE_CHECKING:
@@ -107,7 +106,8 @@ def tune(
     from cxr.adapters.search_log import SearchLog
 
     bench = _bench(studies, index, recipe, scratch, weights, device)
-    state = scratch / f"search-{_key(recipe, index, weights)}"
+    chosen = msgspec.structs.replace(recipe.search, trials=0)  # so that a search can be made longer
+    state = scratch / f"search-{state_key(recipe, index, weights, search=chosen)}"
     with open_search(state, recipe) as search:
         key = f"{search.identity}-{search.planned}"
         log = None if tracking_uri is None else SearchLog(tracking_uri, experiment, key=key)
@@ -235,14 +235,3 @@ def _report(
         best=None if best is None else best.number,
         importance=importance,
     )
-
-
-def _key(recipe: Recipe, index: StudyIndex, weights: Path | None) -> str:
-    """Names the state of one search: other choices, films or initial weights never resume from it.
-
-    The number of trials is left out, so that a search can be made longer.
-    """
-    search = msgspec.structs.replace(recipe.search, trials=0)
-    learnt = msgspec.structs.replace(recipe, search=search, evaluation=EvaluationRecipe(), gate=Gate())
-    parts = [value_digest(learnt), index.digest, file_digest(weights) if weights else ""]
-    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:24]

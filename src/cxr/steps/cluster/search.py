@@ -13,7 +13,8 @@ from cxr.contracts.recipe import Recipe
 from cxr.contracts.search_report import SearchReport
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import Split
-from cxr.errors import CxrError, SearchError
+from cxr.errors import SearchError
+from cxr.steps.cluster.discard import discard
 from cxr.steps.cluster.films import share_films
 from cxr.steps.search_files import write_search
 
@@ -57,7 +58,7 @@ def tune_in_katib(
             katib.wait(name, planned=planned_trials(recipe), timeout_seconds=cluster.search.timeout_hours * 3600)
             report = read_report(katib.trials(name), recipe, index=index.digest, films=len(index.part(Split.TRAIN)))
         except SearchError as error:
-            _discard(katib, name, cluster)
+            discard(katib.delete, name, noun="search", keep=cluster.search.keep)
             if log is not None:
                 log.fail(str(error).partition("\n")[0])
             raise
@@ -66,15 +67,5 @@ def tune_in_katib(
             for trial in report.trials:
                 log.trial(trial)
             log.end(report, out)
-        _discard(katib, name, cluster)
+        discard(katib.delete, name, noun="search", keep=cluster.search.keep)
     return report
-
-
-def _discard(katib: Katib, name: str, cluster: Cluster) -> None:
-    """Delete the Experiment with its trials, those that still run among them, unless it is to be kept."""
-    if cluster.search.keep:
-        return
-    try:
-        katib.delete(name)
-    except CxrError as error:  # what became of the search matters more
-        logger.warning("the search %s is left in the cluster: %s", name, error)

@@ -12,7 +12,8 @@ from cxr.contracts.checkpoint import HISTORY_FILE, RECIPE_FILE, History
 from cxr.contracts.cluster import Cluster
 from cxr.contracts.files import new_folder, read_json
 from cxr.contracts.recipe import Recipe
-from cxr.errors import ClusterError, CxrError, TrainingError
+from cxr.errors import ClusterError, TrainingError
+from cxr.steps.cluster.discard import discard
 from cxr.steps.cluster.films import folder_on_claim, share_films
 
 logger = logging.getLogger(__name__)
@@ -65,10 +66,10 @@ def train_in_cluster(
             try:
                 trainer.wait(name, timeout_seconds=cluster.training.timeout_hours * 3600, output=output)
             except TrainingError:
-                _discard(trainer, name, cluster)
+                discard(trainer.delete, name, noun="training", keep=cluster.training.keep)
                 raise
         history = _take(trained, out, recipe, name)
-        _discard(trainer, name, cluster)
+        discard(trainer.delete, name, noun="training", keep=cluster.training.keep)
     if not cluster.training.keep:
         shutil.rmtree(claim / job_folder(place, key), ignore_errors=True)
     return history
@@ -90,13 +91,3 @@ def _take(trained: Path, out: Path, recipe: Recipe, name: str) -> History:
         if read_json(folder / RECIPE_FILE, Recipe) != recipe:
             raise TrainingError(f"the checkpoint at {trained} must be of the recipe given, is of another; delete it")
     return history
-
-
-def _discard(trainer: Trainer, name: str, cluster: Cluster) -> None:
-    """Delete the TrainJob with its pods unless it is to be kept."""
-    if cluster.training.keep:
-        return
-    try:
-        trainer.delete(name)
-    except CxrError as error:  # what became of the training matters more
-        logger.warning("the training %s is left in the cluster: %s", name, error)
