@@ -3,12 +3,13 @@
 import logging
 import os
 import tempfile
+import traceback
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import distributed
@@ -16,7 +17,12 @@ from torch import distributed
 from cxr import errors
 from cxr.modeling.inference import choose_device
 
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+
 T = TypeVar("T")
+
+_DEFECT = "defect"
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,8 @@ class Processes:
 def processes(device: str | None) -> Iterator[tuple[Processes, torch.device]]:
     """Join the process group that torchrun describes in the environment, and leave it; alone without one.
 
-    Yields this process's place and its device: the GPU of its local rank with nccl, or the CPU with gloo.
+    Yields this process's place and its device: the GPU of its local rank with nccl, or the CPU with gloo. A process
+    that fails stays in the group until it ends: the others notice that it is gone after it has told why.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     chosen = choose_device(device)
@@ -65,10 +72,8 @@ def processes(device: str | None) -> Iterator[tuple[Processes, torch.device]]:
         chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(chosen)
     distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
-    try:
-        yield Processes(distributed.get_rank(), distributed.get_world_size()), chosen
-    finally:
-        distributed.destroy_process_group()
+    yield Processes(distributed.get_rank(), distributed.get_world_size()), chosen
+    distributed.destroy_process_group()
 
 
 def own_processes(device: str | None) -> int:
@@ -112,7 +117,7 @@ def launch(function: Callable[[], T], *, count: int) -> T:
         try:
             returned: dict[int, T] = elastic_launch(config, _run)(level, Path(folder), function)
         except ChildFailedError as error:
-            raise _cause(Path(folder), error.get_first_failure()[1].message) from error
+            raise _cause(Path(folder), error.get_first_failure()[1]) from error
     return returned[0]
 
 
@@ -125,18 +130,24 @@ def _run(level: int, folder: Path, function: Callable[[], T]) -> T:
     except errors.CxrError as error:
         (folder / rank).write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
         raise
+    except Exception:
+        (folder / rank).write_text(f"{_DEFECT}: {traceback.format_exc()}", encoding="utf-8")
+        raise
 
 
-def _cause(folder: Path, said: Any) -> Exception:
+def _cause(folder: Path, gone: "ProcessFailure") -> Exception:
     """Why a training of several processes failed.
 
-    A process that loses another one fails as well, and may be the first to be gone: what one of them raised on purpose
-    is the cause, and what torch noticed first only where there is none.
+    A process that loses another one fails as well, and may be the first that torch finds gone: what was raised first is
+    the cause, unless it is a defect and torch tells of a process that a signal ended.
+
+    Args:
+        folder: of what the processes raised, a file for each.
+        gone: the process that torch found gone first.
     """
     raised = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns)
-    if raised:
-        name, _, message = raised[0].read_text(encoding="utf-8").partition(": ")
+    name, _, message = raised[0].read_text(encoding="utf-8").partition(": ") if raised else (_DEFECT, "", gone.message)
+    if name != _DEFECT:
         kind: type[errors.CxrError] = getattr(errors, name, errors.TrainingError)
         return kind(message)
-    text = said.get("extraInfo", {}).get("py_callstack", said["message"]) if isinstance(said, dict) else said
-    return RuntimeError(f"a process of the training failed: {text}")
+    return RuntimeError(f"a process of the training failed: {gone.message if gone.exitcode < 0 else message}")
