@@ -15,7 +15,7 @@ def test_the_best_trial_stands_beside_the_recipe_as_given(run: SyntheticRun):
     best = next(trial for trial in run.search.trials if trial.number == run.search.best)
     rows = {row[0]: values(row) for row in table.rows}
     assert rows["loss.gamma"] == [own.parameters["loss.gamma"], best.parameters["loss.gamma"]]
-    assert rows["validation macro AUROC"] == [own.value, best.value]
+    assert rows["Validation macro AUROC"] == [own.value, best.value]
 
 
 def test_a_search_in_katib_has_no_trial_0_and_no_curves(run: SyntheticRun):
@@ -23,7 +23,7 @@ def test_a_search_in_katib_has_no_trial_0_and_no_curves(run: SyntheticRun):
     search = msgspec.structs.replace(run.search, trials=tuple(trials))
     rows = {row[0]: values(row) for row in best_recipe_table(search).rows}
     assert rows["loss.gamma"] == ["", search.kept.parameters["loss.gamma"]]
-    assert rows["validation macro AUROC"] == [None, search.kept.value]
+    assert rows["Validation macro AUROC"] == [None, search.kept.value]
     epochs = {row[0]: row[-2] for row in trials_table(search).rows}
     assert epochs[f"{search.best} (kept)"].reason == "Katib tells of the best epoch alone"
 

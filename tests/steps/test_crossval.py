@@ -10,7 +10,7 @@ from cxr.contracts.recipe import EvaluationRecipe, ModelRecipe, Preprocessing, R
 from cxr.contracts.split import FOLDS_FILE, Folds
 from cxr.contracts.studies import StudyIndex
 from cxr.errors import SplitError, TrainingError
-from cxr.steps import crossval as step
+from cxr.steps import withholding as step
 from cxr.steps.crossval import crossval
 from cxr.steps.split import split
 from support.studies import write_noise_studies
@@ -138,3 +138,16 @@ def test_logits_that_were_kept_are_those_of_the_withheld_films(done):
     kept = sorted((folder / "s").glob("crossval-*/*.npz"))
     assert [path.stem for path in kept] == ["a", "b"]
     assert [len(np.load(path)["logits"]) for path in kept] == [fold.test_films for fold in report.folds]
+
+
+def test_promises_of_known_sources_are_measured_on_the_withheld_films(done):
+    report, folder = done
+    for fold in report.folds:
+        limits = np.load(next((folder / "s").glob(f"crossval-*/{fold.withheld[0]}.npz")))
+        assert len(limits["validation"]) > 0
+        assert fold.trust.prediction_sets.error == RECIPE.evaluation.conformal_error
+        assert all(found.chance is None for found in fold.trust.prediction_sets.per_class.values())
+    films = [fold.test_films for fold in report.folds]
+    shares = [fold.trust.refer_rate.value for fold in report.folds]
+    assert report.trust.refer_rate.value == pytest.approx(np.average(shares, weights=films))
+    assert 0 <= report.trust.prediction_sets.mean_size.value <= 3

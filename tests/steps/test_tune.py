@@ -17,7 +17,12 @@ from cxr.contracts.recipe import Recipe
 from cxr.contracts.resolve import resolve_recipe
 from cxr.contracts.search import Parameter, SearchSpace
 from cxr.contracts.search_report import SearchReport
-from cxr.errors import ContractError, RecipeError, SearchError, TrainingError
+from cxr.contracts.split import FOLDS_FILE, Folds
+from cxr.contracts.studies import StudyIndex
+from cxr.domain import Split
+from cxr.errors import ContractError, RecipeError, SearchError, SplitError, TrainingError
+from cxr.steps import withholding
+from cxr.steps.split import split
 from cxr.steps.tune import tune
 from support.studies import write_noise_studies
 
@@ -214,3 +219,46 @@ def test_a_killed_search_ends_as_an_uninterrupted_one(search, noise_studies, tmp
     assert not (tmp_path / "out").exists()
     report = search(recipe, scratch=killed)
     assert without_time(report) == without_time(search(recipe, "uninterrupted", scratch=tmp_path / "whole"))
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """Noise whose sources share no patient, split."""
+    folder = tmp_path_factory.mktemp("sources")
+    index = write_noise_studies(folder / "studies", films=72)
+    StudyIndex(index.films.assign(patient_id=index.films["group_id"])).write(folder / "studies")
+    split(studies=folder / "studies", out=folder / "split", recipe=small_recipe())
+    return {"studies": folder / "studies", "split": folder / "split"}
+
+
+def test_a_search_can_be_for_sources_that_trials_never_saw(search, sources, tmp_path, monkeypatch):
+    seen = []
+    fit = withholding.fit
+
+    def watched(**given):
+        seen.append({part: given[part].index.films for part in ("train", "validation")})
+        return fit(**given)
+
+    monkeypatch.setattr(withholding, "fit", watched)
+    recipe = small_recipe("search.objective=worst_source_auroc", "search.films=0", "search.trials=2")
+    report = search(recipe, tracking_uri=f"sqlite:///{tmp_path}/mlflow.db", **sources)
+    assert report.objective == "worst_source_auroc"
+    assert all(trial.curve == () and 0 <= trial.value <= 1 for trial in report.trials)
+    assert report.trials[report.best].value == max(trial.value for trial in report.trials)
+    withheld = [set("ab") - set(films["train"]["source"]) for films in seen]
+    assert withheld == [{"a"}, {"b"}] * 2
+    test = StudyIndex.read(sources["split"]).part(Split.TEST).films["image_id"]
+    learnt = {name for films in seen for part in films.values() for name in part["image_id"]}
+    assert not learnt & set(test), "the test films of the run take no part"
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name("cxr").experiment_id])
+    assert all("worst_source_auroc" in run.data.metrics for run in runs)
+
+
+def test_a_search_for_unseen_sources_needs_two_of_them(search, sources, tmp_path):
+    index = StudyIndex.read(sources["split"])
+    StudyIndex(index.films.assign(source="a")).write(tmp_path)
+    digest = StudyIndex.read(tmp_path).digest
+    write_json(tmp_path / FOLDS_FILE, Folds(seed=1, index=digest, folds=()))
+    with pytest.raises(SplitError, match="at least two sources"):
+        search(small_recipe("search.objective=worst_source_auroc"), studies=sources["studies"], split=tmp_path)

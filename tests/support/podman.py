@@ -1,18 +1,23 @@
 """podman for tests: commands whose failure shows what podman said."""
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from cxr import __version__
 
 CONFIGURATION = Path(__file__).parents[1] / "containers" / "containers.conf"
-PATIENCE = 300
+PATIENCE = 600
+READY_WITHIN = 180.0
 
 
 def podman(*arguments: str) -> str:
@@ -39,13 +44,40 @@ def image(name: str) -> str:
     if shutil.which("podman") is None:
         pytest.skip("podman is installed by `make test-containers`")
     reference = f"localhost/cxr/{name}:{__version__}"
-    if _run("image", "exists", reference).returncode:
+    if not has_image(reference):
         pytest.skip(f"{reference} is built by `make test-containers`")
     return reference
 
 
+def has_image(reference: str) -> bool:
+    """Whether an image is on this machine."""
+    return _run("image", "exists", reference).returncode == 0
+
+
+def pulled(reference: str) -> bool:
+    """Whether an image could be had from its registry."""
+    return _run("pull", "--quiet", reference).returncode == 0
+
+
+def wait_until(what: str, holds: Callable[[], bool], containers: Sequence[str]) -> None:
+    """Until something holds; an assertion with the containers' logs when it never does."""
+    deadline = time.monotonic() + READY_WITHIN
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            if holds():
+                return
+        time.sleep(0.2)
+    logs = "\n".join(f"{name}:\n{said_by(name)}" for name in containers)
+    raise AssertionError(f"{what} must be within {READY_WITHIN:.0f} s\n{logs}")
+
+
+def environment() -> dict[str, str]:
+    """What podman is told where its own defaults ask for more than this machine grants."""
+    timers = {} if Path("/run/systemd/system").is_dir() else {"DISABLE_HC_SYSTEMD": "true"}
+    return {"CONTAINERS_CONF": str(CONFIGURATION), **timers, **os.environ}
+
+
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {"CONTAINERS_CONF": str(CONFIGURATION), **os.environ}
     return subprocess.run(
-        ["podman", *arguments], capture_output=True, text=True, timeout=PATIENCE, env=environment, check=False
+        ["podman", *arguments], capture_output=True, text=True, timeout=PATIENCE, env=environment(), check=False
     )

@@ -86,6 +86,11 @@ def check_katib(recipe: Recipe) -> None:
     space = recipe.search
     if space.trials == 0:
         raise RecipeError("search.trials must be at least 1 for a search in Katib, is 0")
+    if space.objective != "macro_auroc":
+        raise RecipeError(
+            f"search.objective must be macro_auroc in Katib, whose trials train one network each, is "
+            f"{space.objective}; search on one machine, or set search.objective=macro_auroc"
+        )
     if space.films:
         raise RecipeError(
             f"search.films must be 0 in Katib, whose trials train on all training films, is {space.films}; "

@@ -4,9 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cxr.adapters.registry import Registry, Status
+from cxr.contracts.search import Objective
 from cxr.contracts.search_report import SearchReport, Trial, TrialState
 
 _STATUS: dict[TrialState, Status] = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+_METRICS: dict[Objective, str] = {
+    "macro_auroc": "validation_macro_auroc",
+    "worst_source_auroc": "worst_source_auroc",
+}
 
 
 class SearchLog:
@@ -16,14 +21,16 @@ class SearchLog:
         tracking_uri: of MLflow.
         experiment: that the runs belong to.
         key: identity of the search.
+        objective: that it maximises.
 
     Raises:
         RegistryError: from every method, when the server cannot be reached or refuses.
     """
 
-    def __init__(self, tracking_uri: str, experiment: str, *, key: str) -> None:
+    def __init__(self, tracking_uri: str, experiment: str, *, key: str, objective: Objective = "macro_auroc") -> None:
         self._registry = Registry(tracking_uri)
         self._experiment = experiment
+        self._metric = _METRICS[objective]
         self._key = f"search-{key}"
         self._run = self._registry.begin(experiment=experiment, name="search", key=self._key)
 
@@ -34,7 +41,7 @@ class SearchLog:
             name=f"trial {trial.number}",
             key=f"{self._key}-{trial.number}",
             params=trial.parameters,
-            metrics={**_objective(trial), "seconds": trial.seconds},
+            metrics={**self._objective(trial), "seconds": trial.seconds},
             tags={} if trial.reason is None else {"reason": trial.reason},
             parent=self._run,
             status=_STATUS[trial.state],
@@ -49,7 +56,7 @@ class SearchLog:
             name="search",
             key=self._key,
             params={"algorithm": report.algorithm, "seed": report.seed, "films": report.films, **best.parameters},
-            metrics={**_objective(best), "trials": float(len(report.trials)), **shares},
+            metrics={**self._objective(best), "trials": float(len(report.trials)), **shares},
             artifacts={"search": folder},
         )
 
@@ -65,8 +72,7 @@ class SearchLog:
             status="FAILED",
         )
 
-
-def _objective(trial: Trial) -> dict[str, float | Sequence[float]]:
-    """The objective after every epoch, or the best of them where no more is known; nothing when no epoch ended."""
-    value = trial.curve or trial.value
-    return {} if value is None else {"validation_macro_auroc": value}
+    def _objective(self, trial: Trial) -> dict[str, float | Sequence[float]]:
+        """The objective after every epoch, or its value where no more is known; nothing when nothing was finished."""
+        value = trial.curve or trial.value
+        return {} if value is None else {self._metric: value}

@@ -3,10 +3,26 @@
 from typing import Literal
 
 from cxr.contracts.files import Contract
-from cxr.contracts.metrics import Estimate
+from cxr.contracts.metrics import Estimate, PredictionSetReport
 
 CROSSVAL_FILE = "crossval.json"
 CROSSVAL_TABLE = "crossval.csv"
+
+
+class UnseenTrust(Contract, frozen=True, kw_only=True):
+    """What is left of the promises that a network's validation films gave, on films of sources that it never saw.
+
+    Attributes:
+        prediction_sets: coverage and size; no chance is told, since the promise is for known sources alone.
+        refer_rate: share of films referred.
+        error: share of wrong decisions among the films that are not.
+        ece: expected calibration error of the films that are not.
+    """
+
+    prediction_sets: PredictionSetReport
+    refer_rate: Estimate
+    error: Estimate
+    ece: Estimate
 
 
 class FoldScore(Contract, frozen=True, kw_only=True):
@@ -18,6 +34,7 @@ class FoldScore(Contract, frozen=True, kw_only=True):
         best_epoch: of its training.
         seconds: of its training, all epochs.
         metrics: macro_auroc and accuracy of the withheld films, over the findings that they have.
+        trust: on the withheld films, with temperature and limits from the fold's validation films.
     """
 
     withheld: tuple[str, ...]
@@ -26,6 +43,7 @@ class FoldScore(Contract, frozen=True, kw_only=True):
     best_epoch: int
     seconds: float
     metrics: dict[str, Estimate]
+    trust: UnseenTrust
 
 
 class SourceScore(Contract, frozen=True, kw_only=True):
@@ -70,9 +88,10 @@ class Crossval(Contract, frozen=True, kw_only=True):
         worst_source_auroc: smallest macro AUROC of a source: what to choose a recipe by.
         mean_source_auroc: mean of the sources' macro AUROCs.
         pooled: macro_auroc and accuracy of all films together, whatever their source.
+        trust: on all films together, each with temperature and limits of the network that never saw its source.
     """
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     index: str
     recipe: str
     seed: int
@@ -82,3 +101,4 @@ class Crossval(Contract, frozen=True, kw_only=True):
     worst_source_auroc: Estimate
     mean_source_auroc: Estimate
     pooled: dict[str, Estimate]
+    trust: UnseenTrust

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from cxr.contracts.files import Contract
-from cxr.contracts.search import Algorithm
+from cxr.contracts.search import Algorithm, Objective
 
 SEARCH_FILE = "search.json"
 TRIALS_FILE = "trials.csv"
@@ -19,8 +19,8 @@ class Trial(Contract, frozen=True, kw_only=True):
         number: 0 is the recipe as it was given. Katib cannot be told to try that: its trials begin at 1.
         state: "pruned" was stopped for being under the median of earlier trials, "failed" has a `reason`.
         parameters: dotted field of the recipe to the value that was tried.
-        value: the objective (validation macro AUROC) of the best epoch; null when no epoch ended.
-        curve: the objective after every epoch; empty from Katib, which hands back no more than the best of them.
+        value: the objective, of the best epoch where it is known by epoch; null when nothing was finished.
+        curve: the objective after every epoch; empty where only the value is known: from Katib, and of unseen sources.
         seconds: wall time.
     """
 
@@ -48,7 +48,7 @@ class SearchReport(Contract, frozen=True, kw_only=True):
 
     version: Literal[1] = 1
     algorithm: Algorithm
-    objective: Literal["macro_auroc"] = "macro_auroc"
+    objective: Objective = "macro_auroc"
     seed: int
     planned: int
     epochs: int

@@ -70,6 +70,29 @@ def measure_prediction_sets(
         seed: of the resamples.
     """
     sets = prediction_sets(films.probabilities, limits, films.findings)
+    return measure_sets(films, sets, error=limits.error, fitted_on=limits.patients, resamples=resamples, seed=seed)
+
+
+def measure_sets(
+    films: ScoredFilms,
+    sets: Mask,
+    *,
+    error: float,
+    resamples: int,
+    seed: int,
+    fitted_on: Mapping[str, int] | None = None,
+) -> PredictionSetReport:
+    """Coverage and size of given sets, which may come of several limits.
+
+    Args:
+        films: n of them.
+        sets: [n, c], whether each finding is in the set of each film.
+        error: of the promise that the sets were made for.
+        resamples: of patients, for each interval.
+        seed: of the resamples.
+        fitted_on: validation patients of each finding, for the chance of the coverage under one promise; without them
+            that is left open.
+    """
     covered = sets[np.arange(len(films)), films.labels]
     shares, sizes = patient_shares(films), sets.sum(axis=1)
     single = sizes == 1
@@ -90,9 +113,12 @@ def measure_prediction_sets(
     drawn = bootstrap(statistics, films.patients, resamples=resamples, seed=seed)
     found = {name: estimate(drawn[name], _basis(films, name, among)) for name, (_, among) in counted.items()}
     return PredictionSetReport(
-        error=limits.error,
+        error=error,
         coverage=found["coverage"],
-        per_class={finding: _coverage(found[finding], films, limits, finding) for finding in films.findings},
+        per_class={
+            finding: _coverage(found[finding], films, finding, error=error, fitted_on=(fitted_on or {}).get(finding))
+            for finding in films.findings
+        },
         mean_size=estimate(drawn["size"], Basis()),
         empty=found["empty"],
         single=found["single"],
@@ -145,16 +171,13 @@ def _limit(probabilities: Floats, weights: Floats, patients: int, error: float) 
     return float(probabilities[order[enough[0]]]) if len(enough) else 0.0
 
 
-def _coverage(found: Estimate, films: ScoredFilms, limits: PredictionSetLimits, finding: str) -> FindingCoverage:
+def _coverage(
+    found: Estimate, films: ScoredFilms, finding: str, *, error: float, fitted_on: int | None
+) -> FindingCoverage:
     patients = films.patients_of(films.labels == films.findings.index(finding))
     chance = None
-    if found.value is not None:
-        chance = coverage_chance(
-            covered=found.value * patients,
-            patients=patients,
-            fitted_on=limits.patients[finding],
-            error=limits.error,
-        )
+    if found.value is not None and fitted_on is not None:
+        chance = coverage_chance(covered=found.value * patients, patients=patients, fitted_on=fitted_on, error=error)
     return FindingCoverage(coverage=found, patients=patients, chance=chance)
 
 

@@ -5,8 +5,8 @@ from itertools import takewhile
 
 import numpy as np
 
-from cxr.contracts.metrics import SelectiveReport
-from cxr.evaluation.arrays import Floats, Ints, ratio, weighted_mean
+from cxr.contracts.metrics import Estimate, SelectiveReport
+from cxr.evaluation.arrays import Floats, Ints, Mask, ratio, weighted_mean
 from cxr.evaluation.bootstrap import Basis, bootstrap, estimate, share_limit
 from cxr.evaluation.calibration import expected_calibration_error
 from cxr.evaluation.counting import upper_share
@@ -92,6 +92,19 @@ def measure_selective(
         seed: of the resamples.
     """
     decided = films.probabilities.max(axis=1) >= refer_below
+    found = measure_decided(films, decided, resamples=resamples, seed=seed)
+    return SelectiveReport(target_error=target_error, refer_below=refer_below, **found)
+
+
+def measure_decided(films: ScoredFilms, decided: Mask, *, resamples: int, seed: int) -> dict[str, Estimate]:
+    """aurc, refer_rate, error and ece of `SelectiveReport` for films that are decided or referred, whatever the limits.
+
+    Args:
+        films: n of them.
+        decided: [n], the others are referred.
+        resamples: of patients, for each interval.
+        seed: of the resamples.
+    """
     wrong = (films.decisions != films.labels).astype(np.float64)
 
     def statistics(weights: Floats) -> Mapping[str, Floats]:
@@ -107,14 +120,12 @@ def measure_selective(
     drawn = bootstrap(statistics, films.patients, resamples=resamples, seed=seed)
     nothing = "" if decided.any() else "every film is referred"
     everyone = share_limit(films.patients_of(np.ones(len(films), dtype=bool)))
-    return SelectiveReport(
-        target_error=target_error,
-        refer_below=refer_below,
-        aurc=estimate(drawn["aurc"], Basis(limit=everyone)),
-        refer_rate=estimate(drawn["refer_rate"], Basis(limit=everyone)),
-        error=estimate(drawn["error"], Basis(reason=nothing, limit=share_limit(films.patients_of(decided)))),
-        ece=estimate(drawn["ece"], Basis(reason=nothing, grows_with_noise=True)),
-    )
+    return {
+        "aurc": estimate(drawn["aurc"], Basis(limit=everyone)),
+        "refer_rate": estimate(drawn["refer_rate"], Basis(limit=everyone)),
+        "error": estimate(drawn["error"], Basis(reason=nothing, limit=share_limit(films.patients_of(decided)))),
+        "ece": estimate(drawn["ece"], Basis(reason=nothing, grows_with_noise=True)),
+    }
 
 
 def _first_of_patient(patients: Ints) -> Floats:

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxr.contracts.crossval import PairScore, SourceScore
+from cxr.contracts.crossval import PairScore, SourceScore, UnseenTrust
 from cxr.contracts.metrics import Estimate
 from cxr.domain import TAXONOMY
 from cxr.evaluation.arrays import Floats, Ints, Mask
 from cxr.evaluation.bases import OVERALL
 from cxr.evaluation.bootstrap import Basis, bootstrap, estimate
+from cxr.evaluation.conformal import measure_sets
 from cxr.evaluation.discrimination import Ranking, auroc
 from cxr.evaluation.measures import BriefMeasures
 from cxr.evaluation.scored import ScoredFilms
+from cxr.evaluation.selective import measure_decided
 
 FEWEST = 10
 """Patients; a source with fewer of a finding counts as one that lacks it."""
@@ -91,27 +93,19 @@ def score_unseen(unseen: UnseenFilms, *, resamples: int, seed: int) -> UnseenSco
         resamples: for each interval.
         seed: of the resamples.
     """
-    judged = [source for source in unseen.names if unseen.own(source)]
     pairs = _pairs(unseen)
-    rankings: dict[tuple[str, ...], list[_Ranked]] = {
-        ("source", source): _macro_rankings(unseen, source) for source in judged
-    }
-    rankings |= {("pair", *pair): [_pair_ranking(unseen, pair)] for pair in pairs}
-    brief = BriefMeasures(unseen.films)
+    rankings: dict[tuple[str, ...], list[_Ranked]] = {("pair", *pair): [_pair_ranking(unseen, pair)] for pair in pairs}
+    brief, by_source = BriefMeasures(unseen.films), _SourceMeasures(unseen)
 
     def statistics(weights: Floats) -> Values:
-        values: dict[tuple[str, ...], Floats] = {
-            key: np.mean([auroc(ranking.count(weights[:, rows])) for rows, ranking in ranked], axis=0)
-            for key, ranked in rankings.items()
-        }
-        by_source = np.stack([values["source", source] for source in judged])
-        values["worst",], values["mean",] = by_source.min(axis=0), by_source.mean(axis=0)
+        values = {key: _mean_auroc(ranked, weights) for key, ranked in rankings.items()}
         whole = brief(weights)
-        return values | {(OVERALL, name): whole[OVERALL, name] for name in ("macro_auroc", "accuracy")}
+        values |= {(OVERALL, name): whole[OVERALL, name] for name in ("macro_auroc", "accuracy")}
+        return values | by_source(weights)
 
     values = bootstrap(statistics, unseen.films.patients, resamples=resamples, seed=seed)
     return UnseenScores(
-        sources=tuple(_source_score(unseen, source, values["source", source]) for source in judged),
+        sources=tuple(_source_score(unseen, source, values["source", source]) for source in by_source.judged),
         pairs=tuple(_pair_score(unseen, pair, values["pair", *pair]) for pair in pairs),
         worst=estimate(values["worst",], _ALONE),
         mean=estimate(values["mean",], _ALONE),
@@ -119,6 +113,53 @@ def score_unseen(unseen: UnseenFilms, *, resamples: int, seed: int) -> UnseenSco
             name: estimate(values[OVERALL, name], brief.bases[OVERALL, name]) for name in ("macro_auroc", "accuracy")
         },
     )
+
+
+def worst_source_auroc(unseen: UnseenFilms) -> float:
+    """The smallest macro AUROC of a source; not a number where the films have one finding only."""
+    return float(_SourceMeasures(unseen)(np.ones((1, len(unseen.films))))["worst",][0])
+
+
+def measure_trust(
+    films: ScoredFilms, sets: Mask, decided: Mask, *, error: float, resamples: int, seed: int
+) -> UnseenTrust:
+    """Measure prediction sets and referrals on films of sources that their networks never saw.
+
+    Args:
+        films: n of them, with the temperatures of their networks.
+        sets: [n, c], whether each finding is in the set of each film.
+        decided: [n], the others are referred.
+        error: of the promise of the sets.
+        resamples: of patients, for each interval.
+        seed: of the resamples.
+    """
+    found = measure_decided(films, decided, resamples=resamples, seed=seed)
+    return UnseenTrust(
+        prediction_sets=measure_sets(films, sets, error=error, resamples=resamples, seed=seed),
+        refer_rate=found["refer_rate"],
+        error=found["error"],
+        ece=found["ece"],
+    )
+
+
+class _SourceMeasures:
+    """Macro AUROC of every source, the worst of them and their mean."""
+
+    def __init__(self, unseen: UnseenFilms) -> None:
+        self.judged = [source for source in unseen.names if unseen.own(source)]
+        self._rankings = {source: _macro_rankings(unseen, source) for source in self.judged}
+
+    def __call__(self, weights: Floats) -> dict[tuple[str, ...], Floats]:
+        """Values [b] for weights [b, n]."""
+        of_sources = {source: _mean_auroc(ranked, weights) for source, ranked in self._rankings.items()}
+        stacked = np.stack(list(of_sources.values()))
+        values: dict[tuple[str, ...], Floats] = {("source", source): found for source, found in of_sources.items()}
+        return values | {("worst",): stacked.min(axis=0), ("mean",): stacked.mean(axis=0)}
+
+
+def _mean_auroc(ranked: list[_Ranked], weights: Floats) -> Floats:
+    values: Floats = np.mean([auroc(ranking.count(weights[:, rows])) for rows, ranking in ranked], axis=0)
+    return values
 
 
 def _macro_rankings(unseen: UnseenFilms, source: str) -> list[_Ranked]:

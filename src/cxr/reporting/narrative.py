@@ -13,6 +13,7 @@ from cxr.reporting.abstention import Abstention
 from cxr.reporting.cohort import SourceGuess
 from cxr.reporting.key_figures import triage_point
 from cxr.reporting.metric_tables import subgroup_name
+from cxr.reporting.objectives import objective_words
 from cxr.reporting.tables import Number
 from cxr.reporting.uncertainty_tables import unjudged
 
@@ -99,7 +100,7 @@ def search_summary(search: SearchReport) -> str:
     return (
         f"{_number(len(search.trials), 'trial')} ({ended}) of {search.planned} planned, by "
         f"{_ALGORITHMS[search.algorithm]}, each of up to {_number(search.epochs, 'epoch')} on {search.films:,} "
-        "training films, compared by macro AUROC on validation films. Trial 0 is the recipe as it was given."
+        f"training films, compared by {objective_words(search.objective)}. Trial 0 is the recipe as it was given."
     )
 
 

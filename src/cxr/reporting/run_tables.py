@@ -9,6 +9,7 @@ from cxr.contracts.search_report import SearchReport, Trial
 from cxr.contracts.shortcuts import ShortcutReport
 from cxr.evaluation.gate import allows, covers, surely_worse
 from cxr.reporting.metric_tables import subgroup_name
+from cxr.reporting.objectives import objective_label
 from cxr.reporting.tables import Cell, Number, Table, count, metric_label, quantity
 from cxr.reporting.uncertainty_tables import gap_label, gap_number
 
@@ -20,7 +21,7 @@ def best_recipe_table(search: SearchReport) -> Table:
     rows: list[tuple[Cell, ...]] = [
         (field, _value(own.parameters[field]) if own else "", _value(value)) for field, value in best.parameters.items()
     ]
-    rows.append(("validation macro AUROC", _objective(own), _objective(best)))
+    rows.append((objective_label(search.objective), _objective(own), _objective(best)))
     return Table(
         name="best-recipe",
         caption="What the search kept",
@@ -58,7 +59,7 @@ def trials_table(search: SearchReport) -> Table:
     return Table(
         name="trials",
         caption="Trials",
-        columns=("Trial", "State", "Macro AUROC", *_short(fields), "Epochs", "Seconds"),
+        columns=("Trial", "State", objective_label(search.objective), *_short(fields), "Epochs", "Seconds"),
         rows=tuple(rows),
         note=f"{search.epochs} epochs on {search.films:,} films per complete trial, seed {search.seed}.",
     )

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from cxr.contracts.search import Parameter, SearchSpace
 from cxr.contracts.search_report import SearchReport, Trial
+from cxr.reporting.objectives import objective_label
 
 _BLUE, _ORANGE, _GREY, _GRID = "#1f6f9f", "#c4622d", "#6b7280", "#e5e7eb"
 _SHADES: Colormap = LinearSegmentedColormap.from_list("objective", ["#c3d0db", "#7fa8c4", "#1f6f9f", "#0b2f47"])
@@ -36,7 +37,7 @@ def draw_search(report: SearchReport, space: SearchSpace) -> Figure:
         _draw_importance(figure.add_subplot(grid[0, 2]), report.importance)
     _draw_values(values, report, space.parameters, shade)
     bar = figure.colorbar(shade.scale(), ax=values, pad=0.01, fraction=0.03)
-    bar.set_label("Validation macro AUROC", fontsize=8)
+    bar.set_label(objective_label(report.objective), fontsize=8)
     bar.ax.tick_params(labelsize=8)
     bar.outline.set_visible(False)
     return figure
@@ -75,7 +76,7 @@ def _draw_history(axes: Axes, report: SearchReport) -> None:
     if failed:
         low = axes.get_ylim()[0]
         axes.scatter(failed, [low] * len(failed), s=26, marker="x", color=_ORANGE, label="failed", zorder=3)
-    _finish(axes, "Trials", x="Trial (0 is the recipe as given)", y="Validation macro AUROC")
+    _finish(axes, "Trials", x="Trial (0 is the recipe as given)", y=objective_label(report.objective))
     axes.legend(frameon=False, fontsize=7)
 
 

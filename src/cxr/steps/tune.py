@@ -3,29 +3,22 @@
 import logging
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
 import torch
 
-from cxr.contracts.checkpoint import Epoch
 from cxr.contracts.cluster import Cluster
-from cxr.contracts.overlay import with_values
 from cxr.contracts.recipe import Recipe
 from cxr.contracts.search_report import SearchReport, Trial, TrialState
 from cxr.contracts.search_rules import check_search
 from cxr.contracts.studies import StudyIndex
-from cxr.domain import Split
 from cxr.errors import SearchError, TrainingError
-from cxr.modeling.dataset import FilmArray, load_films
-from cxr.modeling.fit import fit
-from cxr.modeling.inference import choose_device
-from cxr.modeling.sampling import draw_films
 from cxr.progress import progress
 from cxr.steps.resuming import state_key
 from cxr.steps.search_files import write_search
+from cxr.steps.trials import Judged, TrialBench, trial_bench
 
 if TYPE_CHECKING:
     from cxr.adapters.optuna_search import Search
@@ -74,6 +67,7 @@ def tune(
         RecipeError: the search space does not fit the recipe, or the engine.
         ContractError: the index or an image is missing or malformed.
         ClusterError: the cluster cannot be reached or refuses.
+        SplitError: the objective is of unseen sources, and there are no two of them.
         SearchError: there is no such engine, every trial failed, or another process is running the same search.
         TrainingError: the file of initial weights is missing.
         RegistryError: the MLflow server cannot be reached.
@@ -105,12 +99,16 @@ def tune(
     from cxr.adapters.optuna_search import open_search
     from cxr.adapters.search_log import SearchLog
 
-    bench = _bench(studies, index, recipe, scratch, weights, device)
+    bench = trial_bench(studies=studies, split=split, recipe=recipe, scratch=scratch, weights=weights, device=device)
     chosen = msgspec.structs.replace(recipe.search, trials=0)  # so that a search can be made longer
     state = scratch / f"search-{state_key(recipe, index, weights, search=chosen)}"
     with open_search(state, recipe) as search:
         key = f"{search.identity}-{search.planned}"
-        log = None if tracking_uri is None else SearchLog(tracking_uri, experiment, key=key)
+        log = (
+            None
+            if tracking_uri is None
+            else SearchLog(tracking_uri, experiment, key=key, objective=recipe.search.objective)
+        )
         _search(search, bench, log)
         trials, importance = search.trials[: search.planned], search.importance()
     if all(trial.state == "failed" for trial in trials):
@@ -119,41 +117,14 @@ def tune(
         if log is not None:
             log.fail(reasons)
         raise SearchError(f"at least one trial must be completed, all {len(trials)} failed: {reasons}")
-    report = _report(recipe, index, len(trials), len(bench.train), trials, importance)
+    report = _report(recipe, index, len(trials), bench.films, trials, importance)
     write_search(out, recipe, report)
     if log is not None:
         log.end(report, out)
     return report
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Bench:
-    """What all trials have in common."""
-
-    recipe: Recipe
-    train: FilmArray
-    validation: FilmArray
-    device: torch.device
-    weights: Path | None
-
-
-def _bench(
-    studies: Path, index: StudyIndex, recipe: Recipe, scratch: Path, weights: Path | None, device: str | None
-) -> _Bench:
-    train, validation = (
-        load_films(studies, index.part(part), recipe.preprocessing, scratch=scratch)
-        for part in (Split.TRAIN, Split.VALIDATION)
-    )
-    return _Bench(
-        recipe=with_values(recipe, {"schedule.epochs": recipe.search.epochs}),
-        train=draw_films(train, recipe.search.films, seed=recipe.seed),
-        validation=validation,
-        device=choose_device(device),
-        weights=weights,
-    )
-
-
-def _search(search: "Search", bench: _Bench, log: "SearchLog | None") -> None:
+def _search(search: "Search", bench: TrialBench, log: "SearchLog | None") -> None:
     """Make the trials that are left."""
     ended = search.trials
     if ended:
@@ -166,35 +137,24 @@ def _search(search: "Search", bench: _Bench, log: "SearchLog | None") -> None:
             advance(1)
 
 
-def _try(search: "Search", bench: _Bench) -> Trial:
+def _try(search: "Search", bench: TrialBench) -> Trial:
     """Make the next trial; training that diverges or does not fit into memory fails the trial, not the search."""
     proposal = search.propose()
-    curve: list[float] = []
-
-    def watch(epoch: Epoch) -> bool:
-        curve.append(epoch.validation_macro_auroc)
-        return search.observe(proposal, epoch=epoch.epoch, value=curve[-1])
-
     start = time.perf_counter()
-    reason = None
+    judged, reason = Judged(value=None), None
     try:
-        fitted = fit(
-            recipe=with_values(bench.recipe, proposal.parameters),
-            train=bench.train,
-            validation=bench.validation,
-            device=bench.device,
-            weights=bench.weights,
-            on_epoch=watch,
+        judged = bench.judge(
+            proposal.parameters, lambda epoch, value: search.observe(proposal, epoch=epoch, value=value)
         )
-        state: TrialState = "pruned" if fitted.history.stopped == "pruned" else "complete"
+        state: TrialState = "pruned" if judged.pruned else "complete"
     except (TrainingError, torch.OutOfMemoryError) as error:
         state, reason = "failed", str(error).partition("\n")[0]
     trial = Trial(
         number=proposal.number,
         state=state,
         parameters=proposal.parameters,
-        value=max(curve, default=None),
-        curve=tuple(curve),
+        value=judged.value,
+        curve=judged.curve,
         seconds=round(time.perf_counter() - start, 3),
         reason=reason,
     )
@@ -205,7 +165,7 @@ def _try(search: "Search", bench: _Bench) -> Trial:
 
 def _words(trial: Trial) -> str:
     """A trial for the log."""
-    value = "no value" if trial.value is None else f"macro AUROC {trial.value:.4f}"
+    value = "no value" if trial.value is None else f"AUROC {trial.value:.4f}"
     tried = ", ".join(
         f"{name}={tried:.4g}" if isinstance(tried, float) else f"{name}={tried}"
         for name, tried in trial.parameters.items()
@@ -226,6 +186,7 @@ def _report(
     best = max(complete, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
     return SearchReport(
         algorithm=recipe.search.algorithm,
+        objective=recipe.search.objective,
         seed=recipe.seed,
         planned=planned,
         epochs=recipe.search.epochs,

@@ -1,0 +1,135 @@
+"""What a trial of a search on this machine trains, and how it is judged."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from cxr.contracts.checkpoint import Epoch
+from cxr.contracts.overlay import with_values
+from cxr.contracts.recipe import Recipe
+from cxr.contracts.split import Fold
+from cxr.contracts.studies import StudyIndex
+from cxr.domain import Split
+from cxr.errors import TrainingError
+from cxr.evaluation.unseen import worst_source_auroc
+from cxr.modeling.dataset import FilmArray, load_films
+from cxr.modeling.fit import fit
+from cxr.modeling.inference import choose_device
+from cxr.modeling.sampling import draw_films
+from cxr.steps.withholding import Bench, labelled, read_folds, tested, unseen_films
+
+Values = Mapping[str, float | int | str | bool]
+
+Watcher = Callable[[int, float], bool]
+"""Told of every epoch and of the objective after it; True stops the trial."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What came of a trial's values.
+
+    Attributes:
+        value: of the objective; null when nothing was finished.
+        curve: the objective after every epoch, where it is known by epoch.
+        pruned: whether the watcher stopped it.
+    """
+
+    value: float | None
+    curve: tuple[float, ...] = ()
+    pruned: bool = False
+
+
+class TrialBench(Protocol):
+    """Trains and judges values of the search space."""
+
+    films: int
+    """How many a trial learns from, at most."""
+
+    def judge(self, values: Values, watch: Watcher) -> Judged:
+        """Train with these values, telling the watcher of what is known by epoch.
+
+        Raises:
+            TrainingError: training diverged, or the values cannot be judged.
+            torch.OutOfMemoryError: they do not fit into memory.
+        """
+
+
+def trial_bench(
+    *, studies: Path, split: Path, recipe: Recipe, scratch: Path, weights: Path | None, device: str | None
+) -> TrialBench:
+    """The bench that the recipe's objective asks for.
+
+    Raises:
+        ContractError: the index, the folds or an image are missing or malformed.
+        SplitError: the objective is of unseen sources, and there are no two of them.
+    """
+    trial = with_values(recipe, {"schedule.epochs": recipe.search.epochs})
+    on, most = choose_device(device), recipe.search.films
+    if recipe.search.objective == "macro_auroc":
+        train, validation = (
+            load_films(studies, StudyIndex.read(split).part(part), recipe.preprocessing, scratch=scratch)
+            for part in (Split.TRAIN, Split.VALIDATION)
+        )
+        return _ValidationBench(trial, draw_films(train, most, seed=recipe.seed), validation, on, weights)
+    index, folds = read_folds(split)
+    judged = labelled(StudyIndex(index.films[index.films["split"].isin([Split.TRAIN, Split.VALIDATION])]))
+    films = load_films(studies, judged, recipe.preprocessing, scratch=scratch)
+    bench = Bench(
+        recipe=trial,
+        index=index,
+        films=draw_films(films, most, seed=recipe.seed),
+        device=on,
+        state=None,
+        weights=weights,
+    )
+    return _SourcesBench(bench, folds)
+
+
+class _ValidationBench:
+    """Learns the training films; the macro AUROC of the validation films is the objective."""
+
+    def __init__(
+        self, recipe: Recipe, train: FilmArray, validation: FilmArray, device: torch.device, weights: Path | None
+    ) -> None:
+        self._recipe, self._train, self._validation = recipe, train, validation
+        self._device, self._weights = device, weights
+        self.films = len(train)
+
+    def judge(self, values: Values, watch: Watcher) -> Judged:
+        curve: list[float] = []
+
+        def on_epoch(epoch: Epoch) -> bool:
+            curve.append(epoch.validation_macro_auroc)
+            return watch(epoch.epoch, curve[-1])
+
+        fitted = fit(
+            recipe=with_values(self._recipe, values),
+            train=self._train,
+            validation=self._validation,
+            device=self._device,
+            weights=self._weights,
+            on_epoch=on_epoch,
+        )
+        return Judged(value=max(curve, default=None), curve=tuple(curve), pruned=fitted.history.stopped == "pruned")
+
+
+class _SourcesBench:
+    """Withholds every source once from training and validation films; its worst macro AUROC is the objective.
+
+    It is known after the last source, so that there is no curve and nothing to prune.
+    """
+
+    def __init__(self, bench: Bench, folds: tuple[Fold, ...]) -> None:
+        self._bench, self._folds = bench, folds
+        self.films = len(bench.films)
+
+    def judge(self, values: Values, watch: Watcher) -> Judged:
+        bench = replace(self._bench, recipe=with_values(self._bench.recipe, values))
+        value = worst_source_auroc(unseen_films([tested(bench, fold) for fold in self._folds]))
+        if np.isnan(value):
+            raise TrainingError("the films of the search must have two findings or more, have one; raise search.films")
+        return Judged(value=value)

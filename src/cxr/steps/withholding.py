@@ -1,0 +1,182 @@
+"""Training without a source and testing on it: what cross-validation over sources and its search have in common."""
+
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cxr.contracts.arrays import read_arrays, write_arrays
+from cxr.contracts.files import read_json
+from cxr.contracts.recipe import Recipe
+from cxr.contracts.split import FOLDS_FILE, Fold, Folds
+from cxr.contracts.studies import StudyIndex
+from cxr.domain import TAXONOMY, Split
+from cxr.errors import SplitError
+from cxr.evaluation.arrays import Floats, Mask
+from cxr.evaluation.calibration import fit_temperature
+from cxr.evaluation.conformal import fit_prediction_sets, prediction_sets
+from cxr.evaluation.scored import ScoredFilms
+from cxr.evaluation.selective import fit_referral
+from cxr.evaluation.unseen import UnseenFilms
+from cxr.modeling.dataset import FilmArray
+from cxr.modeling.fit import fit
+from cxr.modeling.inference import infer
+from cxr.steps.split.folds import in_fold
+
+logger = logging.getLogger(__name__)
+
+_STEP = "cxr crossval"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TestedFold:
+    """A fold's network on the films that were withheld from it.
+
+    Attributes:
+        films: the n withheld films, with the temperature of the fold's validation films, whose sources the network
+            knows; so are the sets and the referrals.
+        sources: [n], by name.
+        sets: [n, c], whether each finding is in the prediction set of each film.
+        decided: [n], the others are referred.
+    """
+
+    fold: Fold
+    films: ScoredFilms
+    groups: tuple[str, ...]
+    sources: tuple[str, ...]
+    sets: Mask
+    decided: Mask
+    best_epoch: int
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Bench:
+    """What all folds have in common.
+
+    Attributes:
+        index: of all films, those of `films` among them.
+        films: labelled.
+        state: folder where finished folds and the state of training are kept; nothing is kept when None.
+        weights: file of initial weights instead of ImageNet's.
+    """
+
+    recipe: Recipe
+    index: StudyIndex
+    films: FilmArray
+    device: torch.device
+    state: Path | None
+    weights: Path | None
+
+
+def read_folds(split: Path) -> tuple[StudyIndex, tuple[Fold, ...]]:
+    """The index of a split, and its folds that leave one source out.
+
+    Raises:
+        ContractError: a file is missing or malformed.
+        SplitError: there are fewer than two sources, or the folds are those of another index.
+    """
+    index = StudyIndex.read(split)
+    folds = read_json(split / FOLDS_FILE, Folds)
+    if folds.index != index.digest:
+        raise SplitError(f"the folds in {split} must be those of the index beside them; run `cxr split` again")
+    if not folds.folds:
+        raise SplitError(
+            "leaving one source out needs films of at least two sources that share no patients; "
+            "name the sources in the data, or add another one"
+        )
+    return index, folds.folds
+
+
+def labelled(index: StudyIndex) -> StudyIndex:
+    """The films that have a label."""
+    return StudyIndex(index.films[index.films["label"].notna()])
+
+
+def tested(bench: Bench, fold: Fold) -> TestedFold:
+    """Train a fold's network and test it on what was withheld, or read what an earlier call has found."""
+    place = _placed(bench, fold)
+    parts = {part: bench.films.take(np.flatnonzero(place == str(part))) for part in Split}
+    kept = None if bench.state is None else bench.state / f"{'+'.join(fold.withheld)}.npz"
+    if kept is not None and kept.exists():
+        found = read_arrays(kept, step=_STEP)
+    else:
+        found = _train_and_test(bench, fold, parts)
+        if kept is not None:
+            write_arrays(kept, found)
+            shutil.rmtree(kept.with_suffix(""), ignore_errors=True)
+    known, test = parts[Split.VALIDATION], parts[Split.TEST]
+    temperature = fit_temperature(found["validation"], known.labels)
+    validation = _scored(found["validation"], known, temperature)
+    films = _scored(found["logits"], test, temperature)
+    evaluation = bench.recipe.evaluation
+    limits = fit_prediction_sets(validation, error=evaluation.conformal_error)
+    refer_below, _ = fit_referral(
+        validation, error=evaluation.referral_error, confidence=evaluation.referral_confidence
+    )
+    return TestedFold(
+        fold=fold,
+        films=films,
+        groups=_groups(test),
+        sources=tuple(test.index.films["source"].astype(str)),
+        sets=prediction_sets(films.probabilities, limits, films.findings),
+        decided=films.probabilities.max(axis=1) >= refer_below,
+        best_epoch=int(found["best_epoch"]),
+        seconds=float(found["seconds"]),
+    )
+
+
+def unseen_films(folds: Sequence[TestedFold]) -> UnseenFilms:
+    """The withheld films of all folds; a patient of several folds is one."""
+    patients = np.unique([group for fold in folds for group in fold.groups], return_inverse=True)[1]
+    films = ScoredFilms(
+        np.concatenate([fold.films.labels for fold in folds]),
+        np.concatenate([fold.films.probabilities for fold in folds]),
+        patients.astype(np.int64),
+        tuple(TAXONOMY),
+    )
+    return UnseenFilms(films, [source for fold in folds for source in fold.sources])
+
+
+def _scored(logits: Floats, films: FilmArray, temperature: float) -> ScoredFilms:
+    return ScoredFilms.from_logits(
+        logits, films.labels, _groups(films), temperature=temperature, findings=tuple(TAXONOMY)
+    )
+
+
+def _placed(bench: Bench, fold: Fold) -> Any:
+    """The part of the fold that each film belongs to, [n]."""
+    divided = in_fold(bench.index, fold).films.set_index("image_id")["split"]
+    return divided.loc[bench.films.index.films["image_id"]].fillna("").to_numpy(dtype=str)
+
+
+def _groups(films: FilmArray) -> tuple[str, ...]:
+    return tuple(films.index.films["group_id"].astype(str))
+
+
+def _train_and_test(bench: Bench, fold: Fold, parts: dict[Split, FilmArray]) -> dict[str, Any]:
+    """Logits of the withheld films and of the validation films, and how the training went."""
+    logger.info("withholding %s", " and ".join(fold.withheld))
+    fitted = fit(
+        recipe=bench.recipe,
+        train=parts[Split.TRAIN],
+        validation=parts[Split.VALIDATION],
+        device=bench.device,
+        scratch=None if bench.state is None else bench.state / "+".join(fold.withheld),
+        weights=bench.weights,
+    )
+    logits = {
+        part: infer(fitted.network, parts[part].films, device=bench.device).logits
+        for part in (Split.TEST, Split.VALIDATION)
+    }
+    return {
+        "logits": logits[Split.TEST],
+        "validation": logits[Split.VALIDATION],
+        "best_epoch": np.int64(fitted.history.best_epoch),
+        "seconds": np.float64(sum(epoch.seconds for epoch in fitted.history.epochs)),
+    }
