@@ -123,3 +123,17 @@ def test_the_band_holds_the_curve():
     wrong = (films.decisions != films.labels).mean()
     assert band.y[-1] == pytest.approx(wrong)
     assert ((band.low <= band.y + 1e-9) & (band.y <= band.high + 1e-9)).mean() > 0.95
+
+
+def test_films_that_are_unlike_are_referred_whatever_their_confidence():
+    films = draw_films(60, quality=3.0, seed=2)
+    unlike = np.arange(len(films)) % 3 == 0
+    limit = float(np.median(films.probabilities.max(axis=1)))
+    draws = {"refer_below": limit, "target_error": 0.05, "resamples": 100, "seed": 1}
+    plain, found = measure_selective(films, **draws), measure_selective(films, unlike=unlike, **draws)
+    decided = (films.probabilities.max(axis=1) >= limit) & ~unlike
+    assert found.refer_rate.value == pytest.approx(1 - decided.mean())
+    assert found.unlike_rate.value == pytest.approx(1 / 3)
+    assert found.error.value == pytest.approx((films.decisions != films.labels)[decided].mean())
+    assert found.aurc == plain.aurc
+    assert plain.unlike_rate is None

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score
 
+from cxr.contracts.bundle import PictureGate
 from cxr.contracts.evaluated import read_predictions
 from cxr.contracts.files import file_digest, read_json
 from cxr.contracts.metrics import Calibration, MetricsReport
@@ -16,8 +17,9 @@ from cxr.evaluation.calibration import softmax
 from cxr.modeling.dataset import load_films
 from cxr.modeling.inference import infer
 from cxr.steps.evaluate import evaluate, evaluate_bundle
-from support.checkpoints import write_random_checkpoint, write_small_bundle
+from support.checkpoints import write_random_checkpoint
 from support.scored import FINDINGS
+from support.small_run import bundle_with_gate
 
 PROBABILITIES = [f"probability_{finding}" for finding in FINDINGS]
 
@@ -29,7 +31,6 @@ def run(noise_studies, tmp_path_factory):
     report = evaluate(
         studies=noise_studies, split=noise_studies, checkpoint=folder / "checkpoint", out=folder / "evaluation"
     )
-    write_small_bundle(folder / "bundle", model, read_json(folder / "evaluation" / "calibration.json", Calibration))
     return folder, model, report
 
 
@@ -120,8 +121,9 @@ def test_unlabelled_films_are_predicted_and_not_measured(run, noise_studies, tmp
     assert not (tmp_path / "nothing").exists()
 
 
-def test_a_bundle_gives_the_checkpoints_metrics_on_the_same_films(run, noise_studies, tmp_path):
-    folder, _, expected = run
+def test_a_bundle_gives_the_checkpoints_metrics_on_the_same_films(small_run, noise_studies, tmp_path):
+    folder = small_run.folder
+    expected = read_json(folder / "evaluation" / "metrics.json", MetricsReport)
     films = StudyIndex.read(noise_studies).films
     shutil.copytree(noise_studies / "images", tmp_path / "studies" / "images")
     StudyIndex(films[films["split"] == "test"].assign(split=None)).write(tmp_path / "studies")
@@ -131,6 +133,8 @@ def test_a_bundle_gives_the_checkpoints_metrics_on_the_same_films(run, noise_stu
     for name, estimate in expected.overall.items():
         assert found.overall[name].value == pytest.approx(estimate.value, abs=1e-4)
     assert found.temperature == expected.temperature
+    assert found.selective.unlike_rate.value is not None
+    assert found.selective.refer_rate.value >= found.selective.unlike_rate.value
     written = read_predictions(tmp_path / "out")
     assert set(written["split"]) == {"test"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
@@ -138,8 +142,8 @@ def test_a_bundle_gives_the_checkpoints_metrics_on_the_same_films(run, noise_stu
     }
 
 
-def test_a_bundle_reads_a_folder_of_pictures_without_one_finding(run, tmp_path):
-    folder, _, _ = run
+def test_a_bundle_reads_a_folder_of_pictures_without_one_finding(small_run, tmp_path):
+    folder = small_run.folder
     rng = np.random.default_rng(0)
     for finding in ("Normal", "Tuberculosis"):
         (tmp_path / "films" / finding).mkdir(parents=True)
@@ -153,10 +157,19 @@ def test_a_bundle_reads_a_folder_of_pictures_without_one_finding(run, tmp_path):
     assert sum(report.confusion[1]) == 0
 
 
-def test_a_changed_bundle_is_refused(run, noise_studies, tmp_path):
-    folder, _, _ = run
+def test_a_changed_bundle_is_refused(small_run, noise_studies, tmp_path):
+    folder = small_run.folder
     shutil.copytree(folder / "bundle", tmp_path / "bundle")
     with (tmp_path / "bundle" / "model.onnx").open("ab") as stream:
         stream.write(b" ")
     with pytest.raises(BundleError, match=r"changed \['model.onnx'\]"):
         evaluate_bundle(bundle=tmp_path / "bundle", data=str(noise_studies), out=tmp_path / "out")
+
+
+def test_films_that_the_bundle_would_refuse_are_referred(small_run, noise_studies, tmp_path):
+    shut = PictureGate(refuse_below=1.0, refer_below=1.0, refused_share=1.0, referred_share=1.0)
+    report = evaluate_bundle(
+        bundle=bundle_with_gate(small_run, tmp_path, shut), data=str(noise_studies), out=tmp_path / "out"
+    )
+    assert report.selective.unlike_rate.value == report.selective.refer_rate.value == 1
+    assert report.selective.error.reason == "every film is referred"

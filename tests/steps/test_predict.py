@@ -1,6 +1,5 @@
 import io
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +13,10 @@ from cxr.contracts.prediction import FilmPrediction, FilmRefusal
 from cxr.errors import REJECTION_CODES, BundleError
 from cxr.imaging.preprocess import network_input, stored_film
 from cxr.modeling.inference import infer
-from cxr.steps.package import package
 from cxr.steps.predict import Interpreter, predict
 from support.films import chest, dicom, encoded
-from support.gates import open_gate, write_open_gate
+from support.gates import open_gate
+from support.small_run import bundle_with_gate
 
 
 @pytest.fixture
@@ -127,14 +126,10 @@ def interpreter_with(bundle, limits):
 
 
 def test_what_the_gate_refuses_never_reaches_the_network(small_run, tmp_path):
-    run = small_run.copy(tmp_path / "run")
-    shutil.rmtree(run.folder / "gate")
     shut = PictureGate(refuse_below=1.0, refer_below=1.0, refused_share=1.0, referred_share=1.0)
-    write_open_gate(run.folder / "gate", checkpoint=run.model.digest, index=run.index.digest, limits=shut)
-    folders = ("studies", "split", "checkpoint", "evaluation", "robustness", "explanation", "drift", "gate")
-    package(**run.paths(*folders), out=tmp_path / "bundle")
+    bundle = bundle_with_gate(small_run, tmp_path, shut)
     (tmp_path / "a.png").write_bytes(encoded(chest()))
-    (answer,) = predict(bundle=tmp_path / "bundle", files=[tmp_path / "a.png"])
+    (answer,) = predict(bundle=bundle, files=[tmp_path / "a.png"])
     assert isinstance(answer, FilmRefusal)
     assert answer.code in PICTURES[1:]
     assert answer.file.endswith("a.png")

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from PIL import Image
 
+from cxr.contracts.bundle import PictureGate
 from cxr.contracts.files import write_json
 from cxr.contracts.studies import MASKS_FOLDER, StudyIndex
 from cxr.modeling.checkpoint import Checkpoint
@@ -52,6 +53,16 @@ def write_small_run(folder: Path, studies: Path) -> SmallRun:
     reports = run.paths("evaluation", "robustness", "explanation", "drift", "gate")
     package(**model, **reports, out=folder / "bundle")
     return run
+
+
+def bundle_with_gate(run: SmallRun, folder: Path, limits: PictureGate) -> Path:
+    """The run's bundle with another gate, made in `folder`."""
+    copied = run.copy(folder / "run")
+    shutil.rmtree(copied.folder / "gate")
+    write_open_gate(copied.folder / "gate", checkpoint=run.model.digest, index=run.index.digest, limits=limits)
+    names = ("studies", "split", "checkpoint", "evaluation", "robustness", "explanation", "drift", "gate")
+    package(**copied.paths(*names), out=folder / "bundle")
+    return folder / "bundle"
 
 
 def write_masks(studies: Path, index: StudyIndex) -> None:

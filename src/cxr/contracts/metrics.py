@@ -140,9 +140,11 @@ class SelectiveReport(Contract, frozen=True, kw_only=True):
         refer_below: limit on the confidence, fitted on validation.
         aurc: area under the risk-coverage curve: the share of wrong decisions among the films at least as confident,
             averaged over films (Geifman et al. 2019).
-        refer_rate: share of films referred.
+        refer_rate: share of films referred, for low confidence or for being unlike the training films.
         error: share of wrong decisions among the films that are not.
         ece: expected calibration error of the films that are not.
+        unlike_rate: share of films that are unlike the training films; null of a checkpoint, which has no limit for
+            that yet.
     """
 
     target_error: float
@@ -151,6 +153,7 @@ class SelectiveReport(Contract, frozen=True, kw_only=True):
     refer_rate: Estimate
     error: Estimate
     ece: Estimate
+    unlike_rate: Estimate | None = None
 
 
 GapState = Literal["within", "watch", "flag", "unknown"]

@@ -6,6 +6,7 @@ import pandas as pd
 from cxr.contracts.metrics import Calibration, Estimate, MetricsReport
 from cxr.contracts.recipe import EvaluationRecipe
 from cxr.domain import Split
+from cxr.evaluation.arrays import Mask
 from cxr.evaluation.bases import OVERALL
 from cxr.evaluation.bootstrap import bootstrap, estimate
 from cxr.evaluation.conformal import measure_prediction_sets
@@ -27,6 +28,7 @@ def assess(
     index: str,
     model: str,
     split: Split = Split.TEST,
+    unlike: Mask | None = None,
 ) -> MetricsReport:
     """Measure films with the temperature and thresholds of `calibration`; nothing is fitted here.
 
@@ -39,6 +41,7 @@ def assess(
         index: digest of the study index.
         model: digest of the checkpoint or bundle.
         split: which part the films are.
+        unlike: [n], films that the model refers for being unlike its training films; None where it has no limit yet.
     """
     measures = FullMeasures(films, calibration.operating_points, recipe)
     values = bootstrap(measures, films.patients, resamples=recipe.resamples, seed=seed)
@@ -67,6 +70,7 @@ def assess(
             films,
             refer_below=calibration.refer_below,
             target_error=recipe.referral_error if target is None else target,
+            unlike=unlike,
             **draws,
         ),
         gaps=measure_gaps(films, attributes, calibration.operating_points, recipe=recipe, seed=seed),

@@ -80,7 +80,13 @@ def aurc(films: ScoredFilms, weights: Floats) -> Floats:
 
 
 def measure_selective(
-    films: ScoredFilms, *, refer_below: float, target_error: float, resamples: int, seed: int
+    films: ScoredFilms,
+    *,
+    refer_below: float,
+    target_error: float,
+    resamples: int,
+    seed: int,
+    unlike: Mask | None = None,
 ) -> SelectiveReport:
     """What a limit fitted on validation does on films that took no part in it.
 
@@ -90,10 +96,15 @@ def measure_selective(
         target_error: that the limit was fitted for.
         resamples: of patients, for each interval.
         seed: of the resamples.
+        unlike: [n], films that are referred for being unlike the training films.
     """
     decided = films.probabilities.max(axis=1) >= refer_below
+    unlike_rate = None
+    if unlike is not None:
+        decided &= ~unlike
+        unlike_rate = measure_decided(films, ~unlike, resamples=resamples, seed=seed)["refer_rate"]
     found = measure_decided(films, decided, resamples=resamples, seed=seed)
-    return SelectiveReport(target_error=target_error, refer_below=refer_below, **found)
+    return SelectiveReport(target_error=target_error, refer_below=refer_below, unlike_rate=unlike_rate, **found)
 
 
 def measure_decided(films: ScoredFilms, decided: Mask, *, resamples: int, seed: int) -> dict[str, Estimate]:

@@ -18,6 +18,7 @@ from cxr.contracts.recipe import Preprocessing, Recipe
 from cxr.contracts.studies import INDEX_FILE, StudyIndex
 from cxr.domain import Split
 from cxr.errors import ContractError
+from cxr.evaluation.arrays import Mask
 from cxr.evaluation.assess import assess
 from cxr.evaluation.calibration import softmax
 from cxr.evaluation.scored import ScoredFilms
@@ -96,6 +97,8 @@ def evaluate(*, studies: Path, split: Path, checkpoint: Path, out: Path) -> Metr
 def evaluate_bundle(*, bundle: Path, data: str, out: Path) -> MetricsReport:
     """Measure a bundle on any films, all of them as test films, with its own temperature and thresholds.
 
+    Films that it would refer for being unlike its training films, or refuse, are referred here too.
+
     Args:
         bundle: folder.
         data: a studies folder as ingestion writes it, or any source that `cxr ingest` reads.
@@ -107,13 +110,17 @@ def evaluate_bundle(*, bundle: Path, data: str, out: Path) -> MetricsReport:
         ContractError: no film has a label.
     """
     from cxr.modeling.session import BundleSession
+    from cxr.steps.predict import Interpreter
 
     session = BundleSession(bundle)
     manifest = session.manifest
     with _studies(data, manifest.preprocessing) as studies:
         index = StudyIndex.read(studies)
         films = load_films(studies, index, manifest.preprocessing)
-    test = _Part(Split.TEST, films.index, films.labels, session.infer(films.films).logits)
+    outputs = session.infer(films.films)
+    interpreter = Interpreter.read(bundle, manifest=manifest, digest=session.digest)
+    unlike = interpreter.unlike(films.films, outputs.embedding)
+    test = _Part(Split.TEST, films.index, films.labels, outputs.logits)
     return _measure(
         out,
         [test],
@@ -122,6 +129,7 @@ def evaluate_bundle(*, bundle: Path, data: str, out: Path) -> MetricsReport:
         recipe=Recipe(),
         index=index.digest,
         model=session.digest,
+        unlike=unlike,
     )
 
 
@@ -147,6 +155,7 @@ def _measure(
     recipe: Recipe,
     index: str,
     model: str,
+    unlike: Mask | None = None,
 ) -> MetricsReport:
     """Measure the labelled films of the last part, and write the folder with the predictions of all of them."""
     measured = parts[-1].labelled()
@@ -160,6 +169,7 @@ def _measure(
         index=index,
         model=model,
         split=measured.split,
+        unlike=None if unlike is None else unlike[parts[-1].labels >= 0],
     )
     with new_folder(out) as folder:
         write_json(folder / METRICS_FILE, report)

@@ -11,6 +11,7 @@ from cxr.contracts.bundle import DRIFT_FOLDER, GATE_FOLDER, BundleManifest
 from cxr.contracts.prediction import ActivationPeak, FilmPrediction, FilmRefusal, Referral
 from cxr.drift.reference import Projection, read_reference
 from cxr.errors import RejectedFilm
+from cxr.evaluation.arrays import Mask
 from cxr.evaluation.calibration import softmax
 from cxr.evaluation.conformal import prediction_sets
 from cxr.explain.activation import peak
@@ -119,6 +120,23 @@ class Interpreter:
                 finding=findings[chosen], x=place.x * prepared.width, y=place.y * prepared.height
             ),
         )
+
+    def unlike(self, films: npt.NDArray[np.uint8], embedding: npt.NDArray[np.float32]) -> Mask:
+        """Films that are unlike those which the bundle learned, or no upright frontal chest film at all, bool [n].
+
+        Args:
+            films: [n, S, S] as `network_input` gives them.
+            embedding: [n, d], of these films.
+        """
+        far = self.projection.distance(embedding) > self.manifest.out_of_distribution.limit
+        unlike: Mask = far | np.array([not self._passes(film) for film in films], dtype=bool)
+        return unlike
+
+    def _passes(self, film: Film) -> bool:
+        try:
+            return not self.gate.check(film).unsure
+        except RejectedFilm:
+            return False
 
     def _prediction_set(self, probabilities: npt.NDArray[np.float64]) -> tuple[str, ...] | None:
         limits, findings = self.manifest.calibration.prediction_sets, self.manifest.findings
