@@ -2,10 +2,10 @@
 
     python bench/generalisation.py --data ../shared/data/chest-xray/index.csv [--films 250] [--epochs 6] [--side 64]
 
-Every row adds one thing to the row above and is measured by `cxr crossval`: each source is withheld once, linked ones
-together, and every film is scored by the network that never saw its source. All rows have the same architecture, the
-same number of optimiser steps and a backbone that sees the same number of pixels. Killed and started again with the
-same `--scratch`, it goes on where it was.
+Every row adds one thing to the row above and is measured by `cxr crossval`: sources are withheld, linked ones together
+and those that lack a finding with one that has it, and films are scored by networks that never saw them. All rows have
+the same architecture, the same number of optimiser steps and a backbone that sees the same number of pixels. Killed and
+started again with the same `--scratch`, it goes on where it was.
 """
 
 import argparse
@@ -77,6 +77,11 @@ def told(estimate: Estimate) -> str:
     return f"{estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f})"
 
 
+def short(estimate: Estimate) -> str:
+    """A value without its interval, which crossval.json has."""
+    return "–" if estimate.value is None else f"{estimate.value:.3f}"
+
+
 def mean_of(pairs: tuple[PairScore, ...], finding: str) -> str:
     """Mean AUROC of a finding against Normal over the pairs of sources."""
     values = [pair.auroc.value for pair in pairs if pair.finding == finding and pair.auroc.value is not None]
@@ -89,9 +94,12 @@ def line(name: str, report: Crossval) -> str:
         name,
         told(report.mean_source_auroc),
         told(report.worst_source_auroc),
-        told(report.pooled["macro_auroc"]),
         mean_of(report.pairs, "Tuberculosis"),
         mean_of(report.pairs, "Pneumonia"),
+        short(report.trust.prediction_sets.coverage),
+        short(report.trust.refer_rate),
+        short(report.trust.error),
+        short(report.trust.ece),
         f"{sum(fold.seconds for fold in report.folds) / 60:.1f}",
     ]
     return "| " + " | ".join(cells) + " |"
@@ -121,8 +129,11 @@ def main() -> None:
 
 def measure(recipe: Recipe, *, studies: Path, parts: Path, scratch: Path, side: int) -> None:
     """Print the table row by row."""
-    print("| recipe | mean of sources | worst source | all films | TB v. normal | pneumonia v. normal | min |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        "| recipe | mean of sources | worst source | TB v. normal | pneumonia v. normal "
+        "| covered | referred | wrong, decided | ECE, decided | min |"
+    )
+    print("|" + "---|" * 10)
     for number, (name, values) in enumerate(rows(side).items()):
         recipe = with_values(recipe, values)
         out = scratch / f"crossval-{number}"

@@ -93,7 +93,7 @@ def test_a_killed_run_goes_on_with_the_folds_that_are_left(done, studies, parts,
     report = run(studies, parts, tmp_path)
     assert len(trained) == 2
     assert report.sources == done[0].sources
-    assert report.pooled == done[0].pooled
+    assert report.accuracy == done[0].accuracy
 
 
 def test_a_network_never_sees_the_source_that_it_is_tested_on(studies, parts, tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ from cxr.contracts.studies import StudyIndex
 from cxr.domain import TAXONOMY, Split
 from cxr.errors import SplitError
 from cxr.steps.split import in_fold, leave_one_source_out, split, split_index
+from cxr.steps.split.folds import FEWEST_GROUPS
 from cxr.steps.split.groups import check_separate, join_groups
 
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -302,13 +303,26 @@ def folds_of(films: pd.DataFrame, **recipe: object) -> tuple[StudyIndex, tuple[F
     return index, leave_one_source_out(index, recipe=SplitRecipe(**recipe), seed=42).folds
 
 
+def of_groups(groups: dict[tuple[str, str], int]) -> pd.DataFrame:
+    """Films of one patient each, so many of a source and label."""
+    return frame(
+        [
+            {"name": f"{source}{label}{number}", "source": source, "label": label}
+            for (source, label), count in groups.items()
+            for number in range(count)
+        ]
+    )
+
+
 class TestFolds:
     @settings(max_examples=20, deadline=None)
     @given(cohorts())
-    def test_withhold_every_source_once_and_divide_the_rest_by_patient(self, films: pd.DataFrame) -> None:
+    def test_withhold_every_source_and_divide_the_rest_by_patient(self, films: pd.DataFrame) -> None:
         index, folds = folds_of(films)
-        sources = sorted(films["source"].unique())
-        assert [fold.withheld for fold in folds] == ([(name,) for name in sources] if len(sources) > 1 else [])
+        sources = set(films["source"])
+        assert {name for fold in folds for name in fold.withheld} == (sources if len(sources) > 1 else set())
+        assert len({fold.withheld for fold in folds}) == len(folds)
+        assert all(len(fold.withheld) <= 2 for fold in folds)
         for fold in folds:
             result = in_fold(index, fold).films
             assert set(result["image_id"][result["split"] == "test"]) == set(
@@ -322,9 +336,22 @@ class TestFolds:
             assert set(fold.test_findings) == set(result["label"][result["split"] == "test"])
             assert set(fold.train_findings) == set(result["label"][result["split"] == "train"])
 
+    def test_a_source_that_lacks_a_finding_is_withheld_with_those_that_complete_it(self) -> None:
+        groups = {
+            ("a", "Normal"): 30, ("a", "Pneumonia"): 20, ("b", "Normal"): 20, ("b", "Pneumonia"): 40,
+            ("c", "Tuberculosis"): 30, ("d", "Tuberculosis"): 25, ("d", "Normal"): FEWEST_GROUPS - 1,
+            ("e", "Normal"): 20, ("e", "Pneumonia"): 20, ("e", "Tuberculosis"): 20,
+        }  # fmt: skip
+        _, folds = folds_of(of_groups(groups))
+        assert [fold.withheld for fold in folds] == [("a", "c"), ("a", "d"), ("b", "c"), ("b", "d"), ("e",)]
+
+    def test_a_source_is_withheld_alone_where_the_rest_would_lack_a_finding(self) -> None:
+        groups = {("a", "Normal"): 30, ("b", "Normal"): 20, ("b", "Pneumonia"): 30, ("c", "Tuberculosis"): 30}
+        assert [fold.withheld for fold in folds_of(of_groups(groups))[1]] == [("a",), ("b",), ("c",)]
+
     def test_linked_sources_are_withheld_together_through_any_chain(self) -> None:
         _, folds = folds_of(
-            cohort(patients=60, sources=4),
+            cohort(patients=240, sources=4),
             linked_sources=(("source 0", "source 2"), ("source 3", "source 2"), ("source 1", "nowhere")),
         )
         assert [fold.withheld for fold in folds] == [("source 0", "source 2", "source 3"), ("source 1",)]
@@ -378,8 +405,8 @@ def test_real_films_are_balanced_to_the_film(real_data: Path) -> None:
     assert np.abs(strata.to_numpy() - goal).max() <= 2
     _, folds = folds_of(result, linked_sources=linked)
     assert [fold.withheld for fold in folds] == [
-        ("covid_radiography", "nih_cxr14"),
-        ("kermany_guangzhou",),
-        ("rahman_tb",),
-        ("tbx11k",),
+        ("covid_radiography", "nih_cxr14", "rahman_tb"),
+        ("covid_radiography", "nih_cxr14", "tbx11k"),
+        ("kermany_guangzhou", "rahman_tb"),
+        ("kermany_guangzhou", "tbx11k"),
     ]

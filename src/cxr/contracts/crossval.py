@@ -51,14 +51,16 @@ class SourceScore(Contract, frozen=True, kw_only=True):
 
     Attributes:
         own: findings that the source itself has enough patients of.
-        borrowed: findings whose films come from the other sources.
+        borrowed: findings whose films come from the sources that were withheld with it.
+        networks: that were tested on it.
         films: of the source, of its own findings.
-        macro_auroc: over own and borrowed findings.
+        macro_auroc: over own and borrowed findings, mean of the networks.
     """
 
     source: str
     own: tuple[str, ...]
     borrowed: tuple[str, ...]
+    networks: int
     films: int
     macro_auroc: Estimate
 
@@ -69,26 +71,30 @@ class PairScore(Contract, frozen=True, kw_only=True):
     Attributes:
         source: of the films with the finding.
         normal_source: of the Normal films; the same when the source has enough of them.
+        networks: that were tested on both.
+        films, normal_films: how many each of them was.
+        auroc: mean of the networks.
     """
 
     finding: str
     source: str
     normal_source: str
+    networks: int
     films: int
     normal_films: int
     auroc: Estimate
 
 
 class Crossval(Contract, frozen=True, kw_only=True):
-    """`crossval.json`. Every film is scored by the network that never saw its source.
+    """`crossval.json`. Films are scored by networks that never saw their sources.
 
     Attributes:
         index: digest of the index with `split` filled.
         recipe: digest of the recipe.
         worst_source_auroc: smallest macro AUROC of a source: what to choose a recipe by.
         mean_source_auroc: mean of the sources' macro AUROCs.
-        pooled: macro_auroc and accuracy of all films together, whatever their source.
-        trust: on all films together, each with temperature and limits of the network that never saw its source.
+        accuracy: of all networks' tests together.
+        trust: on all tests together, each with temperature and limits of its network.
     """
 
     version: Literal[2] = 2
@@ -100,5 +106,5 @@ class Crossval(Contract, frozen=True, kw_only=True):
     pairs: tuple[PairScore, ...]
     worst_source_auroc: Estimate
     mean_source_auroc: Estimate
-    pooled: dict[str, Estimate]
+    accuracy: Estimate
     trust: UnseenTrust

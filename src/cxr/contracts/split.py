@@ -75,7 +75,7 @@ class Fold(Contract, frozen=True, kw_only=True):
 
 
 class Folds(Contract, frozen=True, kw_only=True):
-    """`folds.json`: every source withheld once, linked sources together.
+    """`folds.json`: every source withheld, linked sources together, see `cxr.steps.split.folds.leave_one_source_out`.
 
     Attributes:
         index: digest of the index with `split` filled.

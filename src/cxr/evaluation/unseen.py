@@ -1,8 +1,8 @@
 """How well findings are told apart on sources that the scoring networks never saw.
 
-Public sources rarely have every finding: two of them may hold tuberculosis and nothing else. A source is then completed
-with films of the findings that it lacks from all other sources. Each film is scored by the network from which its own
-source was withheld, so that no figure here rests on a source that its network knows.
+Public sources rarely have every finding: two of them may hold tuberculosis and nothing else. Such a source is withheld
+together with others, see `cxr.steps.split.folds`, and completed with their films of the findings that it lacks. Only
+films that one network scored are compared, and it knows the sources of none of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,15 +32,17 @@ Values = Mapping[tuple[str, ...], Floats]
 
 @dataclass(frozen=True, eq=False)
 class UnseenFilms:
-    """n films with the probabilities of networks that never saw their sources.
+    """n rows: a film with the probabilities of a network that never saw its source.
 
     Attributes:
-        films: labels, probabilities and patients.
+        films: labels, probabilities and patients; a film has a row for each network that scored it.
         sources: [n], by name.
+        folds: int64 [n], which network.
     """
 
     films: ScoredFilms
     sources: Sequence[str]
+    folds: Ints
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -60,11 +62,15 @@ class UnseenFilms:
             if self.films.patients_of(rows & (self.films.labels == number)) >= FEWEST
         )
 
-    def completed(self, source: str) -> Mask:
-        """Films of a source's own findings, and of the other sources' films those of the findings that it lacks."""
-        own = np.isin(self.films.labels, self.own(source))
-        rows: Mask = self.of(source) == own
-        return rows
+    def completed(self, source: str) -> list[Ints]:
+        """Rows of a source's own findings, and those of the findings that it lacks from what was withheld with it.
+
+        One array for each network that they let compare two findings or more.
+        """
+        mine = self.of(source)
+        chosen = mine == np.isin(self.films.labels, self.own(source))
+        rows = [np.flatnonzero(chosen & (self.folds == fold)) for fold in np.unique(self.folds[mine])]
+        return [found for found in rows if len(np.unique(self.films.labels[found])) > 1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +81,10 @@ class UnseenScores:
     pairs: tuple[PairScore, ...]
     worst: Estimate
     mean: Estimate
-    pooled: dict[str, Estimate]
+    accuracy: Estimate
 
 
-_ALONE = Basis(reason="the films have one finding only")
+_ALONE = Basis(reason="no network was tested on films of two findings")
 
 _Ranked = tuple[Ints, Ranking]
 _Pair = tuple[str, str, str]
@@ -93,14 +99,14 @@ def score_unseen(unseen: UnseenFilms, *, resamples: int, seed: int) -> UnseenSco
         resamples: for each interval.
         seed: of the resamples.
     """
-    pairs = _pairs(unseen)
-    rankings: dict[tuple[str, ...], list[_Ranked]] = {("pair", *pair): [_pair_ranking(unseen, pair)] for pair in pairs}
+    pairs = {pair: rankings for pair in _pairs(unseen) if (rankings := _pair_rankings(unseen, pair))}
     brief, by_source = BriefMeasures(unseen.films), _SourceMeasures(unseen)
 
     def statistics(weights: Floats) -> Values:
-        values = {key: _mean_auroc(ranked, weights) for key, ranked in rankings.items()}
-        whole = brief(weights)
-        values |= {(OVERALL, name): whole[OVERALL, name] for name in ("macro_auroc", "accuracy")}
+        values: dict[tuple[str, ...], Floats] = {
+            ("pair", *pair): _mean_auroc(rankings, weights) for pair, rankings in pairs.items()
+        }
+        values["accuracy",] = brief(weights)[OVERALL, "accuracy"]
         return values | by_source(weights)
 
     values = bootstrap(statistics, unseen.films.patients, resamples=resamples, seed=seed)
@@ -109,14 +115,12 @@ def score_unseen(unseen: UnseenFilms, *, resamples: int, seed: int) -> UnseenSco
         pairs=tuple(_pair_score(unseen, pair, values["pair", *pair]) for pair in pairs),
         worst=estimate(values["worst",], _ALONE),
         mean=estimate(values["mean",], _ALONE),
-        pooled={
-            name: estimate(values[OVERALL, name], brief.bases[OVERALL, name]) for name in ("macro_auroc", "accuracy")
-        },
+        accuracy=estimate(values["accuracy",], brief.bases[OVERALL, "accuracy"]),
     )
 
 
 def worst_source_auroc(unseen: UnseenFilms) -> float:
-    """The smallest macro AUROC of a source; not a number where the films have one finding only."""
+    """The smallest macro AUROC of a source; not a number where no network was tested on films of two findings."""
     return float(_SourceMeasures(unseen)(np.ones((1, len(unseen.films))))["worst",][0])
 
 
@@ -146,26 +150,36 @@ class _SourceMeasures:
     """Macro AUROC of every source, the worst of them and their mean."""
 
     def __init__(self, unseen: UnseenFilms) -> None:
-        self.judged = [source for source in unseen.names if unseen.own(source)]
-        self._rankings = {source: _macro_rankings(unseen, source) for source in self.judged}
+        rankings = {source: _macro_rankings(unseen, source) for source in unseen.names}
+        self._rankings = {source: of_folds for source, of_folds in rankings.items() if of_folds}
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """The sources that have a value."""
+        return tuple(self._rankings)
 
     def __call__(self, weights: Floats) -> dict[tuple[str, ...], Floats]:
         """Values [b] for weights [b, n]."""
-        of_sources = {source: _mean_auroc(ranked, weights) for source, ranked in self._rankings.items()}
-        stacked = np.stack(list(of_sources.values()))
-        values: dict[tuple[str, ...], Floats] = {("source", source): found for source, found in of_sources.items()}
+        values: dict[tuple[str, ...], Floats] = {
+            ("source", source): np.mean([_mean_auroc(ranked, weights) for ranked in of_folds], axis=0)
+            for source, of_folds in self._rankings.items()
+        }
+        stacked = np.stack(list(values.values()) or [np.full(len(weights), np.nan)])
         return values | {("worst",): stacked.min(axis=0), ("mean",): stacked.mean(axis=0)}
 
 
-def _mean_auroc(ranked: list[_Ranked], weights: Floats) -> Floats:
+def _mean_auroc(ranked: Sequence[_Ranked], weights: Floats) -> Floats:
     values: Floats = np.mean([auroc(ranking.count(weights[:, rows])) for rows, ranking in ranked], axis=0)
     return values
 
 
-def _macro_rankings(unseen: UnseenFilms, source: str) -> list[_Ranked]:
-    rows = np.flatnonzero(unseen.completed(source))
-    labels, probabilities = unseen.films.labels[rows], unseen.films.probabilities[rows]
-    return [(rows, Ranking.of(probabilities[:, number], labels == number)) for number in np.unique(labels)]
+def _macro_rankings(unseen: UnseenFilms, source: str) -> list[list[_Ranked]]:
+    """For each network of a source, every finding against the others."""
+    found = []
+    for rows in unseen.completed(source):
+        labels, probabilities = unseen.films.labels[rows], unseen.films.probabilities[rows]
+        found.append([(rows, Ranking.of(probabilities[:, number], labels == number)) for number in np.unique(labels)])
+    return found
 
 
 def _pairs(unseen: UnseenFilms) -> list[_Pair]:
@@ -182,31 +196,37 @@ def _pairs(unseen: UnseenFilms) -> list[_Pair]:
 
 
 def _pair_rows(unseen: UnseenFilms, pair: _Pair) -> tuple[Mask, Mask]:
+    """Rows with the finding and Normal rows, of the networks that were tested on both."""
     finding, source, other = pair
     findings, labels = unseen.films.findings, unseen.films.labels
     with_finding = unseen.of(source) & (labels == findings.index(finding))
-    return with_finding, unseen.of(other) & (labels == findings.index(_NORMAL))
+    without = unseen.of(other) & (labels == findings.index(_NORMAL))
+    both = np.isin(unseen.folds, np.intersect1d(unseen.folds[with_finding], unseen.folds[without]))
+    return with_finding & both, without & both
 
 
-def _pair_ranking(unseen: UnseenFilms, pair: _Pair) -> _Ranked:
-    """Films by the odds of the finding against Normal: what the third finding takes is left out of the comparison."""
+def _pair_rankings(unseen: UnseenFilms, pair: _Pair) -> list[_Ranked]:
+    """For each network, films by the odds of the finding against Normal: what the third takes is left out."""
     with_finding, without = _pair_rows(unseen, pair)
-    rows = np.flatnonzero(with_finding | without)
-    probabilities = np.log(np.maximum(unseen.films.probabilities[rows], np.finfo(np.float64).tiny))
-    findings = unseen.films.findings
-    odds = probabilities[:, findings.index(pair[0])] - probabilities[:, findings.index(_NORMAL)]
-    return rows, Ranking.of(odds, with_finding[rows])
+    number, normal = (unseen.films.findings.index(name) for name in (pair[0], _NORMAL))
+    found = []
+    for fold in np.unique(unseen.folds[with_finding]):
+        rows = np.flatnonzero((with_finding | without) & (unseen.folds == fold))
+        likely = np.log(np.maximum(unseen.films.probabilities[rows], np.finfo(np.float64).tiny))
+        found.append((rows, Ranking.of(likely[:, number] - likely[:, normal], with_finding[rows])))
+    return found
 
 
 def _source_score(unseen: UnseenFilms, source: str, values: Floats) -> SourceScore:
     own, findings = unseen.own(source), unseen.films.findings
-    rows = unseen.completed(source)
-    present = np.unique(unseen.films.labels[rows])
+    networks = unseen.completed(source)
+    present = np.unique(unseen.films.labels[np.concatenate(networks)])
     return SourceScore(
         source=source,
+        networks=len(networks),
         own=tuple(findings[number] for number in own),
         borrowed=tuple(findings[number] for number in present if number not in own),
-        films=int((rows & unseen.of(source)).sum()),
+        films=int(unseen.of(source)[networks[0]].sum()),
         macro_auroc=estimate(values, _ALONE),
     )
 
@@ -214,11 +234,13 @@ def _source_score(unseen: UnseenFilms, source: str, values: Floats) -> SourceSco
 def _pair_score(unseen: UnseenFilms, pair: _Pair, values: Floats) -> PairScore:
     with_finding, without = _pair_rows(unseen, pair)
     finding, source, other = pair
+    networks = len(np.unique(unseen.folds[with_finding]))
     return PairScore(
         finding=finding,
         source=source,
         normal_source=other,
-        films=int(with_finding.sum()),
-        normal_films=int(without.sum()),
+        networks=networks,
+        films=int(with_finding.sum()) // networks,
+        normal_films=int(without.sum()) // networks,
         auroc=estimate(values, _ALONE),
     )

@@ -1,4 +1,4 @@
-"""Crossval: withhold every source once, and measure the recipe on films from sources that its networks never saw."""
+"""Crossval: withhold every source, and measure the recipe on films from sources that its networks never saw."""
 
 import csv
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def crossval(
     weights: Path | None = None,
     device: str | None = None,
 ) -> Crossval:
-    """Train a network for every fold that leaves one source out, and measure all of them on what they never saw.
+    """Train a network for every fold that leaves sources out, and measure all of them on what they never saw.
 
     Killed at any point and called again with the same arguments, it goes on after the last finished epoch.
 
@@ -87,7 +87,7 @@ def summarise(folds: list[TestedFold], *, recipe: Recipe, index: str) -> Crossva
         pairs=scores.pairs,
         worst_source_auroc=scores.worst,
         mean_source_auroc=scores.mean,
-        pooled=scores.pooled,
+        accuracy=scores.accuracy,
         trust=measure_trust(
             unseen.films,
             np.concatenate([fold.sets for fold in folds]),
@@ -126,9 +126,8 @@ def _write_table(path: Path, report: Crossval) -> None:
 def _rows(report: Crossval) -> Iterator[tuple[str, str, Estimate]]:
     yield "worst source", "macro_auroc", report.worst_source_auroc
     yield "mean of sources", "macro_auroc", report.mean_source_auroc
-    for metric, found in report.pooled.items():
-        yield "all films", metric, found
-    yield from (("all films", metric, found) for metric, found in _of_trust(report.trust))
+    yield "all tests", "accuracy", report.accuracy
+    yield from (("all tests", metric, found) for metric, found in _of_trust(report.trust))
     for source in report.sources:
         yield source.source, "macro_auroc", source.macro_auroc
     for pair in report.pairs:

@@ -140,7 +140,8 @@ def unseen_films(folds: Sequence[TestedFold]) -> UnseenFilms:
         patients.astype(np.int64),
         tuple(TAXONOMY),
     )
-    return UnseenFilms(films, [source for fold in folds for source in fold.sources])
+    numbers = np.concatenate([np.full(len(fold.films), number) for number, fold in enumerate(folds)])
+    return UnseenFilms(films, [source for fold in folds for source in fold.sources], numbers)
 
 
 def _scored(logits: Floats, films: FilmArray, temperature: float) -> ScoredFilms:

@@ -1,7 +1,7 @@
 """Leave one source out: does a model work where it was not trained?"""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -14,9 +14,19 @@ from cxr.steps.split.groups import connected, join_groups
 
 logger = logging.getLogger(__name__)
 
+FEWEST_GROUPS = 10
+"""Groups of a finding; a source with fewer counts as one that lacks it."""
+
+PARTNERS = 2
+"""Sources, each in a fold of its own, that complete one which lacks a finding."""
+
 
 def leave_one_source_out(index: StudyIndex, *, recipe: SplitRecipe, seed: int) -> Folds:
-    """Withhold every source once, linked sources together, and divide the rest into training and validation by group.
+    """Withhold every source, linked sources together, and divide the rest into training and validation by group.
+
+    A source that lacks a finding is withheld together with another one that has it, so that one network, which saw
+    neither, judges all findings: what two networks say of two films cannot be compared. It is withheld with the two
+    sources that complete it best, each in a fold of its own; alone where what is left would lack a finding.
 
     Args:
         index: whatever its present split.
@@ -25,12 +35,13 @@ def leave_one_source_out(index: StudyIndex, *, recipe: SplitRecipe, seed: int) -
         seed: of the division.
 
     Returns:
-        One fold for each source or set of linked sources, by name; none when there are fewer than two.
+        By name; none when there are fewer than two sources or sets of linked ones.
     """
     films = index.films.assign(group=join_groups(index.films))
     films = films[films["label"].notna()]
     units = _units(sorted(films["source"].dropna().unique()), recipe.linked_sources)
-    folds = [_fold(films, withheld, recipe=recipe, seed=seed) for withheld in units] if len(units) > 1 else []
+    withholdings = _withholdings(films, units) if len(units) > 1 else []
+    folds = [_fold(films, withheld, recipe=recipe, seed=seed) for withheld in withholdings]
     return Folds(seed=seed, index=index.digest, folds=tuple(folds))
 
 
@@ -52,6 +63,37 @@ def _units(sources: list[str], linked: Sequence[Sequence[str]]) -> list[tuple[st
     links = [[number if name in link else None for name in sources] for number, link in enumerate(linked)]
     sets = connected([sources, *links])
     return [tuple(names) for _, names in pd.Series(sources, dtype=object).groupby(sets)]
+
+
+def _withholdings(films: pd.DataFrame, units: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Sources that are withheld at once, by name."""
+    held = {unit: _held(films[films["source"].isin(unit)]) for unit in units}
+    every = set().union(*held.values())
+    sets = set()
+    for unit in units:
+        lacking = every - held[unit].keys()
+        partners = [
+            other
+            for other in units
+            if other != unit
+            and lacking & held[other].keys()
+            and set().union(*(held[left] for left in units if left not in {unit, other})) == every
+        ]
+        # those that complete it, then those with the most groups of what it lacks
+        ranked = sorted(partners, key=lambda other: (_completes(held[other], lacking), other), reverse=True)
+        sets |= {tuple(sorted(unit + other)) for other in ranked[:PARTNERS]} or {unit}
+    return sorted(sets)
+
+
+def _held(films: pd.DataFrame) -> dict[str, int]:
+    """Finding to its groups, of the findings that there is enough of."""
+    groups = films.groupby("label")["group"].nunique()
+    return {str(finding): int(number) for finding, number in groups.items() if number >= FEWEST_GROUPS}
+
+
+def _completes(held: Mapping[str, int], lacking: set[str]) -> tuple[int, int]:
+    found = lacking & held.keys()
+    return len(found), sum(held[finding] for finding in found)
 
 
 def _fold(films: pd.DataFrame, withheld: tuple[str, ...], *, recipe: SplitRecipe, seed: int) -> Fold:
