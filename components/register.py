@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from kfp import dsl
-from kfp.dsl import Artifact, Input, Model, Output
+from kfp.dsl import Artifact, Dataset, Input, Model, Output
 
 from components.image import IMAGE
 
@@ -13,6 +13,8 @@ def register(
     bundle: Input[Model],
     evaluation: Input[Artifact],
     search: Input[Artifact],
+    studies: Input[Dataset],
+    split: Input[Dataset],
     tracking_uri: str,
     model_name: str,
     experiment: str,
@@ -24,6 +26,8 @@ def register(
         bundle: From package.
         evaluation: From evaluate.
         search: From tune.
+        studies: From ingest; a champion of other test films is measured again on these.
+        split: From split.
         tracking_uri: MLflow server with a model registry.
         model_name: Name of the registered model.
         experiment: Experiment that the run belongs to.
@@ -40,6 +44,8 @@ def register(
         bundle=Path(bundle.path),
         evaluation=Path(evaluation.path),
         search=Path(search.path),
+        studies=Path(studies.path),
+        split=Path(split.path),
         out=Path(registration.path),
         tracking_uri=tracking_uri,
         model_name=model_name,

@@ -124,7 +124,7 @@ def make_pipeline(*, name: str, description: str, promoted: bool, fresh: bool) -
         )
         bundle = package.outputs["bundle"]
         register = components.register(
-            bundle=bundle, evaluation=evaluation, search=search, model_name=model_name, **tracking
+            bundle=bundle, evaluation=evaluation, search=search, model_name=model_name, **films, **tracking
         )
         registration = register.outputs["registration"]
         report = components.report(search=search, bundle=bundle, registration=registration, **model, **measured)

@@ -4,8 +4,7 @@ It is what a drift alert (`cxr.retraining`) and the monthly schedule (`python -m
 whether films have changed, so that nothing is cached: a server that expands no macros in the arguments of a recurring
 run (https://github.com/kubeflow/pipelines/issues/12494) cannot be given a new `data_version` every month.
 
-The gate compares with the champion where both were measured on the same test films. With other films the champion
-stays, unless the recipe says `gate.incomparable_champion: replace`, which lets the floors alone decide.
+New films make another test split. The gate then has the champion measured again, on the test films of its challenger.
 """
 
 from pipelines.flow import make_pipeline

@@ -14,10 +14,11 @@ from cxr.contracts.files import file_digest, read_json, write_json
 from cxr.contracts.metrics import Estimate, MetricsReport
 from cxr.contracts.registration import PROMOTION_FILE, REGISTRATION_FILE, Promotion, Registration, Verdict
 from cxr.contracts.shortcuts import SHORTCUTS_FILE, ShortcutReport, ShortcutState
-from cxr.errors import BundleError, ClusterError, RegistryError
+from cxr.errors import BundleError, ClusterError, ContractError, RegistryError
 from cxr.steps.deploy import deploy
 from cxr.steps.register import promote, register
 from support.audited import REASON, make_audit
+from support.small_run import SmallRun
 from support.synthetic_run import synthetic_run
 
 RUN = synthetic_run()
@@ -32,7 +33,9 @@ class Hospital:
         self.uri = f"sqlite:///{folder}/mlflow.db"
         self.runs = 0
 
-    def register(self, *, auroc: float, index: str = "i", run: Path | None = None) -> tuple[Path, Registration]:
+    def register(
+        self, *, auroc: float = 0.0, index: str = "i", run: Path | None = None, films: Path | None = None
+    ) -> tuple[Path, Registration]:
         run = run or self.write(auroc=auroc, index=index)
         registration = register(
             bundle=run / "bundle",
@@ -42,6 +45,8 @@ class Hospital:
             tracking_uri=self.uri,
             model_name="cxr",
             experiment="cxr",
+            studies=films,
+            split=films,
         )
         return run, registration
 
@@ -154,6 +159,37 @@ def test_a_champion_of_other_films_stays(hospital: Hospital) -> None:
     _, registration = hospital.register(auroc=0.99, index="new")
     assert not registration.verdict.passed
     assert "the same test films" in registration.verdict.reasons[0]
+
+
+@pytest.fixture
+def with_champion(hospital: Hospital, small_run: SmallRun, tmp_path: Path) -> Hospital:
+    """The champion is a real network, which was measured on films that are no more."""
+    run = small_run.copy(tmp_path / "champion").folder
+    metrics = read_json(run / "evaluation" / "metrics.json", MetricsReport)
+    write_json(run / "evaluation" / "metrics.json", msgspec.structs.replace(metrics, index="old"))
+    write_json(run / "search" / "recipe.json", RUN.recipe)
+    _, registration = hospital.register(run=run)
+    Registry(hospital.uri).set_alias("cxr", CHAMPION, registration.model_version)
+    return hospital
+
+
+def test_a_champion_of_other_films_is_measured_on_those_of_its_challenger(
+    with_champion: Hospital, small_run: SmallRun
+) -> None:
+    films, index = small_run.folder / "studies", small_run.index.digest
+    _, registration = with_champion.register(auroc=0.99, index=index, films=films)
+    assert registration.verdict.passed
+    assert "not worse than champion version 1" in registration.verdict.reasons[0]
+    assert "measured again on these test films" in registration.verdict.reasons[0]
+    _, worse = with_champion.register(auroc=0.05, index=index, films=films)
+    assert any("macro AUROC against champion version 1" in reason for reason in worse.verdict.reasons)
+
+
+def test_a_champion_is_not_measured_on_films_that_its_challenger_was_not(
+    with_champion: Hospital, small_run: SmallRun
+) -> None:
+    with pytest.raises(ContractError, match="the split must be that of the evaluation"):
+        with_champion.register(auroc=0.99, index="another", films=small_run.folder / "studies")
 
 
 def test_an_evaluation_of_another_model_is_refused(hospital: Hospital) -> None:

@@ -188,7 +188,7 @@ def package(**given: Path) -> msgspec.Struct:
 
 
 @click.command()
-@step_folders("bundle", "evaluation", "search", writes="registration")
+@step_folders("studies", "split", "bundle", "evaluation", "search", writes="registration")
 @tracking
 @click.option("--model-name", default="cxr", show_default=True)
 @experiment

@@ -19,10 +19,15 @@ _COMPARED = {"macro_auroc": "macro AUROC", "accuracy": "accuracy"}
 
 @dataclass(frozen=True, kw_only=True)
 class Champion:
-    """The model that has alias `champion` now, and what its own evaluation said."""
+    """The model that has alias `champion` now, and how it was measured.
+
+    Attributes:
+        again: on the test films of the model that is judged, and not when it was registered.
+    """
 
     version: str
     metrics: MetricsReport
+    again: bool = False
 
 
 def judge(
@@ -49,8 +54,9 @@ def judge(
     held_against = "every floor of the gate holds"
     if champion is None:
         held_against += "; there is no other champion to compare with"
-    elif _comparable(champion.metrics, metrics):
+    elif comparable(champion.metrics, metrics):
         held_against += f"; not worse than champion version {champion.version} beyond its confidence interval"
+        held_against += ", measured again on these test films, some of which it may have learnt" * champion.again
     else:
         held_against += f"; champion version {champion.version} was measured on other test films and is not compared"
     if shortcuts is None:
@@ -136,7 +142,7 @@ def _by_shortcuts(gate: Gate, shortcuts: ShortcutReport | None) -> list[str]:
 def _worse_than(champion: Champion | None, gate: Gate, metrics: MetricsReport) -> list[str]:
     if champion is None:
         return []
-    if not _comparable(champion.metrics, metrics):
+    if not comparable(champion.metrics, metrics):
         if gate.incomparable_champion == "replace":
             return []
         return [
@@ -160,5 +166,6 @@ def _below_champion(words: str, found: Estimate | None, champion: Champion, name
     return _failure(f"{words} against champion version {champion.version}", found, bound, at_least=True)
 
 
-def _comparable(champion: MetricsReport, challenger: MetricsReport) -> bool:
+def comparable(champion: MetricsReport, challenger: MetricsReport) -> bool:
+    """Whether two models were measured on the same test films."""
     return (champion.index, champion.split) == (challenger.index, challenger.split)

@@ -61,7 +61,7 @@ def trials_table(search: SearchReport) -> Table:
         caption="Trials",
         columns=("Trial", "State", objective_label(search.objective), *_short(fields), "Epochs", "Seconds"),
         rows=tuple(rows),
-        note=f"{search.epochs} epochs on {search.films:,} films per complete trial, seed {search.seed}.",
+        note=f"Epochs per complete trial: {search.epochs}, on {search.films:,} films; seed {search.seed}.",
     )
 
 

@@ -94,8 +94,8 @@ def evaluate(*, studies: Path, split: Path, checkpoint: Path, out: Path) -> Metr
     )
 
 
-def evaluate_bundle(*, bundle: Path, data: str, out: Path) -> MetricsReport:
-    """Measure a bundle on any films, all of them as test films, with its own temperature and thresholds.
+def evaluate_bundle(*, bundle: Path, data: str, out: Path, split: Path | None = None) -> MetricsReport:
+    """Measure a bundle on any films, with its own temperature and thresholds.
 
     Films that it would refer for being unlike its training films, or refuse, are referred here too.
 
@@ -103,6 +103,7 @@ def evaluate_bundle(*, bundle: Path, data: str, out: Path) -> MetricsReport:
         bundle: folder.
         data: a studies folder as ingestion writes it, or any source that `cxr ingest` reads.
         out: folder to write, as `evaluate` writes it.
+        split: index of a studies folder, whose test films are measured; all films are test films when None.
 
     Raises:
         BundleError: the bundle is incomplete or changed.
@@ -115,8 +116,8 @@ def evaluate_bundle(*, bundle: Path, data: str, out: Path) -> MetricsReport:
     session = BundleSession(bundle)
     manifest = session.manifest
     with _studies(data, manifest.preprocessing) as studies:
-        index = StudyIndex.read(studies)
-        films = load_films(studies, index, manifest.preprocessing)
+        index = StudyIndex.read(split or studies)
+        films = load_films(studies, index.part(Split.TEST) if split else index, manifest.preprocessing)
     outputs = session.infer(films.films)
     interpreter = Interpreter.read(bundle, manifest=manifest, digest=session.digest)
     unlike = interpreter.unlike(films.films, outputs.embedding)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from cxr.adapters.registry import CHALLENGER, CHAMPION, RegisteredVersion, Registry
+from cxr.adapters.registry import CHALLENGER, CHAMPION, Registry
 from cxr.contracts.bundle import REPORTS_FOLDER, Bundle, read_bundle
 from cxr.contracts.checkpoint import RECIPE_FILE
 from cxr.contracts.files import new_folder, read_json, write_json
@@ -15,10 +15,10 @@ from cxr.contracts.recipe import Recipe
 from cxr.contracts.registration import PROMOTION_FILE, REGISTRATION_FILE, Promotion, Registration
 from cxr.contracts.shortcuts import read_packed_shortcuts
 from cxr.errors import BundleError, RegistryError
-from cxr.evaluation.gate import Champion, judge
+from cxr.evaluation.gate import judge
+from cxr.steps.champion import EVALUATION_ARTIFACT, other_champion
 
 BUNDLE_ARTIFACT = "bundle"
-EVALUATION_ARTIFACT = "evaluation"
 SEARCH_ARTIFACT = "search"
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,8 @@ def register(
     tracking_uri: str,
     model_name: str,
     experiment: str,
+    studies: Path | None = None,
+    split: Path | None = None,
 ) -> Registration:
     """Register a bundle as challenger and write what the gate says of it.
 
@@ -47,9 +49,11 @@ def register(
         tracking_uri: of an MLflow server with a model registry.
         model_name: registered model that the bundle becomes a version of.
         experiment: that the run belongs to.
+        studies: images, by which a champion that was measured on other test films is measured again.
+        split: index of the test films.
 
     Raises:
-        BundleError: the bundle is incomplete or changed, or the evaluation is not of its checkpoint.
+        BundleError: this bundle or the champion's is incomplete or changed, or the evaluation is not of its checkpoint.
         ContractError: a report is missing or malformed.
         RegistryError: the registry cannot be reached or refuses.
     """
@@ -87,7 +91,7 @@ def register(
             gate=recipe.gate,
             metrics=metrics,
             robustness=robustness,
-            champion=_other_champion(registry, version),
+            champion=other_champion(registry, version, metrics, studies=studies, split=split),
             shortcuts=read_packed_shortcuts(bundle / REPORTS_FOLDER),
         ),
     )
@@ -143,20 +147,6 @@ def _check_model(bundle: Bundle, metrics: MetricsReport) -> None:
             f"the evaluation must be of the bundle's checkpoint {trained[:12]}, is of {metrics.model[:12]}; "
             "run `cxr evaluate` and `cxr package` again"
         )
-
-
-def _other_champion(registry: Registry, version: RegisteredVersion) -> Champion | None:
-    found = registry.alias(version.model, CHAMPION)
-    if found is None or found.version == version.version:
-        return None
-    content = registry.artifact(found.run_id, f"{EVALUATION_ARTIFACT}/{METRICS_FILE}")
-    try:
-        return Champion(version=found.version, metrics=msgspec.json.decode(content, type=MetricsReport))
-    except msgspec.DecodeError as error:
-        raise RegistryError(
-            f"the metrics of {found.model} version {found.version}, the champion, must be readable, are of another "
-            f"version of cxr ({error}); remove the alias `{CHAMPION}` to start anew"
-        ) from error
 
 
 def _flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:
