@@ -61,7 +61,7 @@ lock: $(READY) ## Compile requirements.lock from pyproject.toml
 lock-drift: $(READY) ## Compile the drift sidecar's locks
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile images/drift/requirements.in --override images/drift/overrides.txt --python-version 3.11 \
-	  --no-header --no-emit-index-url --output-file images/drift/requirements.lock
+	  --no-header --no-emit-index-url --no-emit-package opencv-python --output-file images/drift/requirements.lock
 	$(BIN)/uv pip compile images/drift/requirements-test.in --python-version 3.11 --no-header --no-emit-index-url \
 	  --output-file images/drift/requirements-test.lock
 
@@ -123,12 +123,22 @@ mlflow-ui: $(READY) ## Browse runs and registered models at http://127.0.0.1:500
 IMAGES := predictor drift pipeline
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 CONTAINERS ?= $(shell for p in podman buildah docker; do command -v $$p >/dev/null && echo $$p && break; done)
-COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo podman compose)
+# That of what has the images; podman-compose needs no service of podman's, which `podman compose` may.
+COMPOSE ?= $(if $(filter docker,$(notdir $(CONTAINERS))),docker compose,$(shell command -v podman-compose || echo podman compose))
 BASE_IMAGE ?= python:3.11-slim-bookworm
 # Where no registry can be pulled from: make base-image images BASE_IMAGE=$(OWN_BASE)
 OWN_BASE := localhost/cxr-base:bookworm
 BUILD_ARGS ?=
-compose = CXR_VERSION=$(VERSION) CXR_UID=$$(id -u) CXR_GID=$$(id -g) $(COMPOSE)
+# What the containers keep, and whose it is: to them the caller of a rootless podman is root.
+CXR_STATE ?= runs/serving
+CXR_MLFLOW ?= runs/compose/mlflow
+CXR_PROMETHEUS ?= runs/compose/prometheus
+CXR_UID ?= $(if $(findstring podman,$(COMPOSE)),0,$(shell id -u))
+CXR_GID ?= $(if $(findstring podman,$(COMPOSE)),0,$(shell id -g))
+compose = CXR_VERSION=$(VERSION) CXR_UID=$(CXR_UID) CXR_GID=$(CXR_GID) CXR_STATE=$(abspath $(CXR_STATE)) \
+  CXR_MLFLOW=$(abspath $(CXR_MLFLOW)) CXR_PROMETHEUS=$(abspath $(CXR_PROMETHEUS)) $(COMPOSE)
+# As long as the predictor's stop_grace_period, which podman-compose does not read.
+compose-stop = $(compose) down --timeout 40
 
 .PHONY: images
 images: $(IMAGES:%=image-%) ## Build the container images and print their sizes (podman, buildah or docker)
@@ -152,9 +162,11 @@ base-image: ## A base image made of Debian's packages, as localhost/cxr-base:boo
 .PHONY: test-containers
 test-containers: export CONTAINERS_CONF := $(CURDIR)/tests/containers/containers.conf
 test-containers: $(READY) ## Build the images (IMAGES='predictor drift' for those) and test them in containers (as root)
-	@missing=; for p in podman runc catatonit iptables mmdebstrap; do command -v $$p >/dev/null || missing=1; done; test -z "$$missing" || \
+	@missing=; for p in podman podman-compose dnsmasq runc catatonit iptables mmdebstrap; do \
+	    command -v $$p >/dev/null || missing=1; done; test -z "$$missing" || \
 	  { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends \
-	    podman runc catatonit containernetworking-plugins iptables mmdebstrap; }
+	    podman podman-compose runc catatonit containernetworking-plugins golang-github-containernetworking-plugin-dnsname \
+	    iptables mmdebstrap; }
 	@for base in $(BASE_IMAGE) $(OWN_BASE); do \
 	    podman image exists $$base || timeout 120 podman pull --quiet $$base 2>/dev/null && break; done; \
 	  podman image exists $$base || $(MAKE) --no-print-directory base-image && \
@@ -165,7 +177,7 @@ test-containers: $(READY) ## Build the images (IMAGES='predictor drift' for thos
 lock-images: $(READY) ## Compile the predictor's and the pipeline's locks, at the versions of requirements.lock
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile images/predictor/requirements.in --python-version 3.11 --no-header --no-emit-index-url \
-	  --output-file images/predictor/requirements.lock
+	  --no-emit-package setuptools --output-file images/predictor/requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra pipeline --constraint requirements.lock --python-version 3.11 --no-header \
 	  --no-emit-index-url --no-emit-package triton --output-file images/pipeline/requirements.lock
 
@@ -182,12 +194,14 @@ sbom: ## What is in each image, as CycloneDX, in runs/sbom
 .PHONY: compose-up
 compose-up: $(READY) ## Predictor, drift sidecar, MLflow and Prometheus in containers on this machine, without a cluster
 	@test -e $(RUN)/bundle/bundle.json || $(MAKE) --no-print-directory run
-	$(BIN)/python images/prepare.py --run $(RUN)
-	$(compose) up --detach --force-recreate
+	$(BIN)/python images/prepare.py --run $(RUN) --state $(CXR_STATE) --mlflow $(CXR_MLFLOW) \
+	  --prometheus $(CXR_PROMETHEUS) $(ARGS)
+	$(compose-stop)
+	$(compose) up --detach
 
 .PHONY: compose-down
 compose-down: ## Stop and remove them; what they keep in runs/ stays
-	$(compose) down
+	$(compose-stop)
 
 .PHONY: chart-docs
 chart-docs: $(READY) ## Write the chart's README from its values

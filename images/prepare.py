@@ -1,6 +1,6 @@
 """Make what compose.yaml mounts and is not there yet: the bundle to serve, secrets, a certificate, folders.
 
-python images/prepare.py --run runs/last --state runs/serving --data runs/compose
+python images/prepare.py --run RUN --state FOLDER --mlflow FOLDER --prometheus FOLDER
 """
 
 import argparse
@@ -16,8 +16,8 @@ METRICS_KEY = "metrics.key"
 """What Prometheus shows the predictor; it opens nothing that the audit trail or an administrator guards."""
 
 
-def prepare_containers(*, run: Path, state: Path, data: Path, tracking_uri: str) -> None:
-    """Fill `state`, which predictor and sidecar keep, and make the folders of MLflow and Prometheus in `data`.
+def prepare_containers(*, run: Path, state: Path, mlflow: Path, prometheus: Path, tracking_uri: str) -> None:
+    """Fill `state`, which predictor and sidecar keep, and make the folders of MLflow and Prometheus.
 
     The bundle is the registry's champion, or else the run's; another one than before takes the place of the old.
 
@@ -25,7 +25,7 @@ def prepare_containers(*, run: Path, state: Path, data: Path, tracking_uri: str)
         ServingError: there is no bundle to serve.
         BundleError: the bundle is incomplete or changed.
     """
-    for folder in (state / "drift", data / "mlflow", data / "prometheus"):
+    for folder in (state / "drift", mlflow, prometheus):
         folder.mkdir(parents=True, exist_ok=True)
     champion_bundle(run=run, state=state, tracking_uri=tracking_uri, model_name="cxr")
     prepare(state)
@@ -38,8 +38,8 @@ def main() -> None:
     """Parse and prepare."""
     parser = argparse.ArgumentParser(description="Make what compose.yaml mounts and is not there yet.")
     parser.add_argument("--run", type=Path, default=Path("runs/last"))
-    parser.add_argument("--state", type=Path, default=Path("runs/serving"))
-    parser.add_argument("--data", type=Path, default=Path("runs/compose"))
+    for name in ("state", "mlflow", "prometheus"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--tracking-uri", default="sqlite:///runs/mlflow.db")
     try:
         prepare_containers(**vars(parser.parse_args()))

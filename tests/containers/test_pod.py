@@ -4,7 +4,6 @@ import asyncio
 import base64
 import shutil
 import ssl
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,14 +20,13 @@ from cxr.serving.security.tls import development_certificate
 from support.chart import MINIMAL, changed, render
 from support.phantom_bundle import PhantomRun
 from support.pod import lay_volumes, pod_of
-from support.podman import inspect, podman, said_by
+from support.podman import inspect, podman, wait_until
 from support.predictor import RATE, enlarged
 from support.trail import kinds_of, report_of
 
 pytestmark = pytest.mark.containers
 
 UID = 54_321
-PATIENCE = 180.0
 PREDICTOR, SIDECAR = "kserve-container", "drift"
 QUICK = changed(MINIMAL, {"pod": {"user": UID}, "predictor": {"drainDelay": 1, "options": {"threads": 1}}})
 
@@ -77,17 +75,7 @@ class RunningPod:
         podman(command, f"{self.name}-{container}")
 
     def wait(self, what: str, holds: Callable[[], bool]) -> None:
-        """Until something holds; an assertion with the containers' logs when it never does."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            try:
-                if holds():
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(0.2)
-        logs = "\n".join(said_by(f"{self.name}-{name}") for name in (PREDICTOR, SIDECAR))
-        raise AssertionError(f"{what} must be within {PATIENCE:.0f} s\n{logs}")
+        wait_until(what, holds, [f"{self.name}-{name}" for name in (PREDICTOR, SIDECAR)])
 
 
 def fill(volumes: Path, bundle: Path) -> str:

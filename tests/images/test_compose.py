@@ -58,13 +58,13 @@ def test_our_images_are_built_from_dockerfiles_that_are_there(services, name):
 
 @pytest.mark.parametrize("name", ["mlflow", "prometheus"])
 def test_other_images_are_of_one_version(services, name):
-    assert re.fullmatch(r"[a-z.]+/[a-z/]+:v\d+\.\d+\.\d+", services[name]["image"])
+    assert re.fullmatch(r"[a-z.]+/[a-z/]+:v\d+\.\d+\.\d+", default(services[name]["image"]))
 
 
 def test_mlflows_server_is_of_the_version_that_the_pipeline_uses(services):
     locked = re.search(r"^mlflow==(.+)$", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
     assert locked is not None
-    assert services["mlflow"]["image"].endswith(f":v{locked[1]}")
+    assert default(services["mlflow"]["image"]).endswith(f":v{locked[1]}")
 
 
 def test_every_container_has_a_read_only_root_and_no_rights(services):

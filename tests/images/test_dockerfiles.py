@@ -87,6 +87,11 @@ def test_the_final_stage_installs_nothing_and_takes_only_the_environment_and_the
     assert all("health.py" in rest for rest in values(final, "COPY")[2:])
 
 
+def test_what_the_lock_names_stays_installed(image):
+    """The SBOM is made of the lock; what an image must not have is left out there (`--no-emit-package`)."""
+    assert "uninstall" not in " ".join(values(instructions(image), "RUN"))
+
+
 def test_nothing_is_latest_nothing_is_secret_nothing_is_added(image):
     text = (ROOT / "images" / image / "Dockerfile").read_text()
     assert ":latest" not in text

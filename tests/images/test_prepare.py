@@ -14,7 +14,7 @@ SCRIPT = ROOT / "images" / "prepare.py"
 
 def prepared(folder: Path) -> None:
     """Run the script in this process, where MLflow is imported once."""
-    given = {"run": folder / "run", "state": folder / "state", "data": folder / "data"}
+    given = {name: folder / name for name in ("run", "state", "mlflow", "prometheus")}
     options = [text for name, path in given.items() for text in (f"--{name}", str(path))]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", [str(SCRIPT), *options, "--tracking-uri", f"sqlite:///{folder}/none.db"])
@@ -33,8 +33,8 @@ def test_everything_that_compose_mounts_is_there(made):
     services: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
     folders = {
         "${CXR_STATE:-./runs/serving}": made / "state",
-        "${CXR_MLFLOW:-./runs/compose/mlflow}": made / "data" / "mlflow",
-        "${CXR_PROMETHEUS:-./runs/compose/prometheus}": made / "data" / "prometheus",
+        "${CXR_MLFLOW:-./runs/compose/mlflow}": made / "mlflow",
+        "${CXR_PROMETHEUS:-./runs/compose/prometheus}": made / "prometheus",
         "./images": ROOT / "images",
     }
     for volume in (volume for service in services.values() for volume in service["volumes"]):

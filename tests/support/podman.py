@@ -55,8 +55,11 @@ def has_image(reference: str) -> bool:
 
 
 def pulled(reference: str) -> bool:
-    """Whether an image could be had from its registry."""
-    return _run("pull", "--quiet", reference).returncode == 0
+    """Whether an image could be had from its registry within two minutes."""
+    try:
+        return _run("pull", "--quiet", reference, patience=120).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def wait_until(what: str, holds: Callable[[], bool], containers: Sequence[str]) -> None:
@@ -77,7 +80,7 @@ def environment() -> dict[str, str]:
     return {"CONTAINERS_CONF": str(CONFIGURATION), **timers, **os.environ}
 
 
-def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def _run(*arguments: str, patience: float = PATIENCE) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["podman", *arguments], capture_output=True, text=True, timeout=PATIENCE, env=environment(), check=False
+        ["podman", *arguments], capture_output=True, text=True, timeout=patience, env=environment(), check=False
     )
