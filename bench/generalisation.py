@@ -1,6 +1,6 @@
 """What each part of the recipe is worth on sources that a network never saw: the table of docs/performance.md.
 
-    python bench/generalisation.py --data ../shared/data/chest-xray/index.csv [--films 250] [--epochs 6] [--side 64]
+    python bench/generalisation.py --data ../shared/data/chest-xray/index.csv [--rows 0,4]
 
 Every row adds one thing to the row above and is measured by `cxr crossval`: sources are withheld, linked ones together
 and those that lack a finding with one that has it, and films are scored by networks that never saw them. All rows have
@@ -111,24 +111,27 @@ def main() -> None:
     arguments.add_argument("--data", required=True)
     arguments.add_argument("--recipe", default="cpu")
     arguments.add_argument("--films", type=int, default=250, help="most films of each source and finding")
-    arguments.add_argument("--epochs", type=int, default=6)
-    arguments.add_argument("--side", type=int, default=64, help="pixels that the backbone sees")
+    arguments.add_argument("--epochs", type=int, default=8)
+    arguments.add_argument("--rows", default="", help="numbers of the rows to measure, 0,4 for the first and the last")
+    arguments.add_argument("--set", action="append", default=[], help="a field of all rows, as in `cxr recipe --set`")
+    arguments.add_argument("--side", type=int, default=96, help="pixels that the backbone sees")
     arguments.add_argument("--scratch", type=Path, default=None)
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         scratch = given.scratch or Path(temporary)
         shared: Values = {"schedule.epochs": given.epochs, "schedule.patience": given.epochs}
-        recipe = with_values(resolve_recipe(given.recipe), shared)
+        recipe = with_values(resolve_recipe(given.recipe, given.set), shared)
+        chosen = {int(number) for number in given.rows.split(",") if number}
         studies, parts = scratch / "studies", scratch / "split"
         if not parts.exists():
             ingest(data=given.data, out=studies, recipe=recipe)
             fewer(studies, given.films, recipe.seed)
             split(studies=studies, out=parts, recipe=recipe)
-        measure(recipe, studies=studies, parts=parts, scratch=scratch, side=given.side)
+        measure(recipe, studies=studies, parts=parts, scratch=scratch, side=given.side, chosen=chosen)
 
 
-def measure(recipe: Recipe, *, studies: Path, parts: Path, scratch: Path, side: int) -> None:
-    """Print the table row by row."""
+def measure(recipe: Recipe, *, studies: Path, parts: Path, scratch: Path, side: int, chosen: set[int]) -> None:
+    """Print the table row by row; the chosen rows, or all of them when none is."""
     print(
         "| recipe | mean of sources | worst source | TB v. normal | pneumonia v. normal "
         "| covered | referred | wrong, decided | ECE, decided | min |"
@@ -136,6 +139,8 @@ def measure(recipe: Recipe, *, studies: Path, parts: Path, scratch: Path, side: 
     print("|" + "---|" * 10)
     for number, (name, values) in enumerate(rows(side).items()):
         recipe = with_values(recipe, values)
+        if chosen and number not in chosen:
+            continue
         out = scratch / f"crossval-{number}"
         report = crossval(studies=studies, split=parts, recipe=recipe, out=out, scratch=scratch / "state")
         print(line(name, report), flush=True)

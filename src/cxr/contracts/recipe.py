@@ -218,8 +218,8 @@ class Gate(Contract, frozen=True, kw_only=True):
             of a gap, in any measure. Wider than `evaluation.subgroup_gap`, which only flags.
         refer_rate: largest share of films referred for low confidence.
         shortcuts: worst verdict of the shortcut audit; "fail" lets every model pass.
-        incomparable_champion: the present champion was measured on other test films, so that the two cannot be
-            compared: "keep" it, or "replace" it when the floors above hold.
+        incomparable_champion: the present champion was measured on other test films and cannot be measured on these, as
+            when it tells other findings apart: "keep" it, or "replace" it when the floors above hold.
     """
 
     macro_auroc: Fraction = 0.90
