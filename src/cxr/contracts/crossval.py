@@ -97,7 +97,7 @@ class Crossval(Contract, frozen=True, kw_only=True):
         trust: on all tests together, each with temperature and limits of its network.
     """
 
-    version: Literal[2] = 2
+    version: Literal[1] = 1
     index: str
     recipe: str
     seed: int

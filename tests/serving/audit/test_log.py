@@ -273,11 +273,11 @@ def test_sigkill_under_load_loses_nothing_that_was_acknowledged(folder: Path) ->
             [sys.executable, "-c", CHILD, str(folder), support, str(start * 1_000_000)], stdout=subprocess.PIPE
         )
         assert child.stdout is not None
-        for _ in range(200 + 37 * start):
-            assert child.stdout.readline()
+        heard = [child.stdout.readline() for _ in range(200 + 37 * start)]
+        assert all(heard)
         child.send_signal(signal.SIGKILL)
         # what the pipe still holds was acknowledged as well; the last line may be half
-        told = child.stdout.read().decode().splitlines(keepends=True)
+        told = (b"".join(heard) + child.stdout.read()).decode().splitlines(keepends=True)
         child.stdout.close()
         child.wait()
         for line in told:
@@ -288,7 +288,7 @@ def test_sigkill_under_load_loses_nothing_that_was_acknowledged(folder: Path) ->
     write_trail(folder, records=1).close()
     assert Stored(folder).verify().intact
     stored = {record.sequence: record.event for record in records(folder)}
-    assert acknowledged
+    assert len(acknowledged) >= sum(200 + 37 * start for start in range(4))
     assert acknowledged == {sequence: stored[sequence].request_id for sequence in acknowledged}  # type: ignore[union-attr]
 
 
