@@ -71,7 +71,7 @@ def test_the_border_says_nothing_of_the_middle(film, fill):
     np.testing.assert_array_equal(hide(film, "border_only")[:near], film[:near])
 
 
-def test_another_localiser_may_be_given():
+def test_other_lungs_may_be_given():
     film = np.full((40, 40), 9, np.uint8)
-    everything = hide(film, "lungs_hidden", localise=lambda film: np.ones(film.shape, np.bool_))
+    everything = hide(film, "lungs_hidden", lungs=np.ones(film.shape, np.bool_))
     assert not everything.any()

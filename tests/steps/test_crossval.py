@@ -13,7 +13,7 @@ from cxr.errors import SplitError, TrainingError
 from cxr.steps import withholding as step
 from cxr.steps.crossval import crossval
 from cxr.steps.split import split
-from support.studies import write_noise_studies
+from support.studies import write_separate_sources
 
 RECIPE = Recipe(
     model=ModelRecipe(architecture="resnet18", weights="none"),
@@ -28,8 +28,7 @@ RECIPE = Recipe(
 def studies(tmp_path_factory):
     """Noise whose sources share no patient."""
     folder = tmp_path_factory.mktemp("crossval") / "studies"
-    index = write_noise_studies(folder, films=72)
-    StudyIndex(index.films.assign(patient_id=index.films["group_id"])).write(folder)
+    write_separate_sources(folder, films=72)
     return folder
 
 

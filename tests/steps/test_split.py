@@ -17,8 +17,8 @@ from cxr.contracts.split import Fold, Folds, SplitReport
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import TAXONOMY, Split
 from cxr.errors import SplitError
+from cxr.evaluation.unseen import FEWEST
 from cxr.steps.split import in_fold, leave_one_source_out, split, split_index
-from cxr.steps.split.folds import FEWEST_GROUPS
 from cxr.steps.split.groups import check_separate, join_groups
 
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -339,7 +339,7 @@ class TestFolds:
     def test_a_source_that_lacks_a_finding_is_withheld_with_those_that_complete_it(self) -> None:
         groups = {
             ("a", "Normal"): 30, ("a", "Pneumonia"): 20, ("b", "Normal"): 20, ("b", "Pneumonia"): 40,
-            ("c", "Tuberculosis"): 30, ("d", "Tuberculosis"): 25, ("d", "Normal"): FEWEST_GROUPS - 1,
+            ("c", "Tuberculosis"): 30, ("d", "Tuberculosis"): 25, ("d", "Normal"): FEWEST - 1,
             ("e", "Normal"): 20, ("e", "Pneumonia"): 20, ("e", "Tuberculosis"): 20,
         }  # fmt: skip
         _, folds = folds_of(of_groups(groups))

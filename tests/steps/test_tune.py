@@ -24,7 +24,7 @@ from cxr.errors import ContractError, RecipeError, SearchError, SplitError, Trai
 from cxr.steps import withholding
 from cxr.steps.split import split
 from cxr.steps.tune import tune
-from support.studies import write_noise_studies
+from support.studies import write_noise_studies, write_separate_sources
 
 PROGRAM = """
 import logging, sys
@@ -225,8 +225,7 @@ def test_a_killed_search_ends_as_an_uninterrupted_one(search, noise_studies, tmp
 def sources(tmp_path_factory):
     """Noise whose sources share no patient, split."""
     folder = tmp_path_factory.mktemp("sources")
-    index = write_noise_studies(folder / "studies", films=72)
-    StudyIndex(index.films.assign(patient_id=index.films["group_id"])).write(folder / "studies")
+    write_separate_sources(folder / "studies", films=72)
     split(studies=folder / "studies", out=folder / "split", recipe=small_recipe())
     return {"studies": folder / "studies", "split": folder / "split"}
 

@@ -10,6 +10,14 @@ from cxr.contracts.studies import StudyIndex
 from cxr.domain import TAXONOMY, Split
 
 
+def write_separate_sources(folder: Path, *, films: int) -> StudyIndex:
+    """Noise studies whose sources share no patient."""
+    index = write_noise_studies(folder, films=films)
+    separate = StudyIndex(index.films.assign(patient_id=index.films["group_id"]))
+    separate.write(folder)
+    return separate
+
+
 def write_noise_studies(folder: Path, *, films: int, side: int = 40, seed: int = 0) -> StudyIndex:
     """Studies whose classes differ in brightness, with all three splits; learnable in a few steps."""
     rng = np.random.default_rng(seed)

@@ -57,8 +57,8 @@ class SearchSpace(Contract, frozen=True, kw_only=True):
     Attributes:
         algorithm: Katib's name of it.
         objective: maximised. "macro_auroc" is measured on the validation films, of sources that the trial learns from.
-            "worst_source_auroc" withholds every source once from training and validation films, and is the smallest
-            macro AUROC of a withheld one: a trial trains a network for each source, and is never pruned.
+            "worst_source_auroc" withholds every source from training and validation films, and is the smallest
+            macro AUROC of a withheld one: a trial trains a network for each fold, and is never pruned.
         trials: the first tries the recipe's own values; 0 leaves the recipe as it is.
         epochs: of one trial.
         films: a trial trains on at most this many films, drawn by patient; 0 is all of them.

@@ -102,7 +102,10 @@ def measure_selective(
     unlike_rate = None
     if unlike is not None:
         decided &= ~unlike
-        unlike_rate = measure_decided(films, ~unlike, resamples=resamples, seed=seed)["refer_rate"]
+        drawn = bootstrap(
+            lambda weights: {"unlike_rate": _referred(weights, ~unlike)}, films.patients, resamples=resamples, seed=seed
+        )
+        unlike_rate = estimate(drawn["unlike_rate"], Basis(limit=share_limit(int(films.patients.max()) + 1)))
     found = measure_decided(films, decided, resamples=resamples, seed=seed)
     return SelectiveReport(target_error=target_error, refer_below=refer_below, unlike_rate=unlike_rate, **found)
 
@@ -125,8 +128,7 @@ def measure_decided(films: ScoredFilms, decided: Mask, *, resamples: int, seed: 
         if decided.any():
             left = films.take(decided)
             ece = expected_calibration_error(left.probabilities, left.labels, weights[:, decided])
-        referred = 1 - ratio(kept.sum(axis=1), weights.sum(axis=1))
-        return {"aurc": aurc(films, weights), "refer_rate": referred, "error": error, "ece": ece}
+        return {"aurc": aurc(films, weights), "refer_rate": _referred(weights, decided), "error": error, "ece": ece}
 
     drawn = bootstrap(statistics, films.patients, resamples=resamples, seed=seed)
     nothing = "" if decided.any() else "every film is referred"
@@ -137,6 +139,11 @@ def measure_decided(films: ScoredFilms, decided: Mask, *, resamples: int, seed: 
         "error": estimate(drawn["error"], Basis(reason=nothing, limit=share_limit(films.patients_of(decided)))),
         "ece": estimate(drawn["ece"], Basis(reason=nothing, grows_with_noise=True)),
     }
+
+
+def _referred(weights: Floats, decided: Mask) -> Floats:
+    """Share of the films that are not decided, [b]."""
+    return 1 - ratio((weights * decided).sum(axis=1), weights.sum(axis=1))
 
 
 def _first_of_patient(patients: Ints) -> Floats:

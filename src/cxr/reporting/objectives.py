@@ -8,7 +8,7 @@ _LABELS: dict[Objective, str] = {
 }
 _COMPARED: dict[Objective, str] = {
     "macro_auroc": "macro AUROC on validation films",
-    "worst_source_auroc": "the macro AUROC of the worst source, each withheld once",
+    "worst_source_auroc": "the macro AUROC of the worst of the sources, each withheld",
 }
 
 

@@ -46,11 +46,10 @@ def selective_table(metrics: MetricsReport, calibration: Calibration) -> Table |
     rows: list[tuple[Cell, ...]] = [
         ("Confidence under which a film is referred", Number(value=selective.refer_below, style="score")),
         ("Films referred", Number.of(selective.refer_rate, "share")),
-        *(
-            [("Films unlike the training films, referred", Number.of(selective.unlike_rate, "share"))]
-            if selective.unlike_rate
-            else []
-        ),
+    ]
+    if selective.unlike_rate is not None:
+        rows.append(("Films unlike the training films, referred", Number.of(selective.unlike_rate, "share")))
+    rows += [
         ("Wrong decisions among the films not referred", Number.of(selective.error, "share")),
         ("Wrong decisions to tolerate there", Number(value=selective.target_error, style="share")),
     ]

@@ -154,9 +154,8 @@ class _Audit:
             train_lungs = list(pool.map(lung_mask, self.train.films))  # once, whatever is hidden
             test_lungs = list(pool.map(lung_mask, self.test.films))
             for part in _PARTS:
-                cover = partial(_covered, part)
-                test = np.stack(list(map(cover, self.test.films, test_lungs)))
-                small = [_thumbnail(film) for film in map(cover, self.train.films, train_lungs)]
+                test = np.stack(list(_covered(self.test.films, test_lungs, part)))
+                small = [_thumbnail(film) for film in _covered(self.train.films, train_lungs, part)]
                 told = pixel_probe(
                     np.stack(small), self.train.labels, np.stack([_thumbnail(film) for film in test]), classes=findings
                 )
@@ -218,8 +217,8 @@ def _guess(shares: dict[str, Floats], prior: Floats, sources: Sequence[str] | np
     return np.stack([shares.get(str(source), prior) for source in sources])
 
 
-def _covered(part: HiddenPart, film: Film, lungs: LungMask) -> Film:
-    return hide(film, part, localise=lambda _: lungs)
+def _covered(films: npt.NDArray[np.uint8], lungs: Sequence[LungMask], part: HiddenPart) -> Iterator[Film]:
+    return (hide(film, part, lungs=mask) for film, mask in zip(films, lungs, strict=True))
 
 
 def _thumbnail(film: Film) -> npt.NDArray[np.float32]:

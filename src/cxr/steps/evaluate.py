@@ -31,12 +31,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """The films of one split with their logits [n, c]; label -1 is unknown."""
+    """The films of one split with their logits [n, c]; label -1 is unknown.
+
+    Attributes:
+        unlike: [n], films that the model refers for being unlike its training films; None where it has no limit yet.
+    """
 
     split: Split
     index: StudyIndex
     labels: npt.NDArray[np.int64]
     logits: npt.NDArray[np.float32]
+    unlike: Mask | None = None
 
     def labelled(self) -> "_Part":
         known = self.labels >= 0
@@ -44,7 +49,8 @@ class _Part:
             raise ContractError(
                 f"the {self.split} films must have labels of the taxonomy, none of {len(known)} has one"
             )
-        return _Part(self.split, StudyIndex(self.index.films[known]), self.labels[known], self.logits[known])
+        unlike = None if self.unlike is None else self.unlike[known]
+        return _Part(self.split, StudyIndex(self.index.films[known]), self.labels[known], self.logits[known], unlike)
 
     @property
     def groups(self) -> Sequence[str]:
@@ -121,7 +127,7 @@ def evaluate_bundle(*, bundle: Path, data: str, out: Path, split: Path | None = 
     outputs = session.infer(films.films)
     interpreter = Interpreter.read(bundle, manifest=manifest, digest=session.digest)
     unlike = interpreter.unlike(films.films, outputs.embedding)
-    test = _Part(Split.TEST, films.index, films.labels, outputs.logits)
+    test = _Part(Split.TEST, films.index, films.labels, outputs.logits, unlike)
     return _measure(
         out,
         [test],
@@ -130,7 +136,6 @@ def evaluate_bundle(*, bundle: Path, data: str, out: Path, split: Path | None = 
         recipe=Recipe(),
         index=index.digest,
         model=session.digest,
-        unlike=unlike,
     )
 
 
@@ -156,7 +161,6 @@ def _measure(
     recipe: Recipe,
     index: str,
     model: str,
-    unlike: Mask | None = None,
 ) -> MetricsReport:
     """Measure the labelled films of the last part, and write the folder with the predictions of all of them."""
     measured = parts[-1].labelled()
@@ -170,7 +174,7 @@ def _measure(
         index=index,
         model=model,
         split=measured.split,
-        unlike=None if unlike is None else unlike[parts[-1].labels >= 0],
+        unlike=measured.unlike,
     )
     with new_folder(out) as folder:
         write_json(folder / METRICS_FILE, report)

@@ -8,7 +8,6 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from cxr.contracts.checkpoint import Epoch
 from cxr.contracts.overlay import with_values
 from cxr.contracts.recipe import Recipe
 from cxr.contracts.split import Fold
@@ -33,13 +32,11 @@ class Judged:
     """What came of a trial's values.
 
     Attributes:
-        value: of the objective; null when nothing was finished.
-        curve: the objective after every epoch, where it is known by epoch.
+        value: of the objective.
         pruned: whether the watcher stopped it.
     """
 
-    value: float | None
-    curve: tuple[float, ...] = ()
+    value: float
     pruned: bool = False
 
 
@@ -100,27 +97,22 @@ class _ValidationBench:
         self.films = len(train)
 
     def judge(self, values: Values, watch: Watcher) -> Judged:
-        curve: list[float] = []
-
-        def on_epoch(epoch: Epoch) -> bool:
-            curve.append(epoch.validation_macro_auroc)
-            return watch(epoch.epoch, curve[-1])
-
         fitted = fit(
             recipe=with_values(self._recipe, values),
             train=self._train,
             validation=self._validation,
             device=self._device,
             weights=self._weights,
-            on_epoch=on_epoch,
+            on_epoch=lambda epoch: watch(epoch.epoch, epoch.validation_macro_auroc),
         )
-        return Judged(value=max(curve, default=None), curve=tuple(curve), pruned=fitted.history.stopped == "pruned")
+        best = max(epoch.validation_macro_auroc for epoch in fitted.history.epochs)
+        return Judged(value=best, pruned=fitted.history.stopped == "pruned")
 
 
 class _SourcesBench:
-    """Withholds every source once from training and validation films; its worst macro AUROC is the objective.
+    """Withholds every source from training and validation films; its worst macro AUROC is the objective.
 
-    It is known after the last source, so that there is no curve and nothing to prune.
+    It is known after the last fold, so that there is nothing to watch and nothing to prune.
     """
 
     def __init__(self, bench: Bench, folds: tuple[Fold, ...]) -> None:

@@ -18,7 +18,7 @@ from cxr.errors import SearchError, TrainingError
 from cxr.progress import progress
 from cxr.steps.resuming import state_key
 from cxr.steps.search_files import write_search
-from cxr.steps.trials import Judged, TrialBench, trial_bench
+from cxr.steps.trials import TrialBench, trial_bench
 
 if TYPE_CHECKING:
     from cxr.adapters.optuna_search import Search
@@ -140,21 +140,26 @@ def _search(search: "Search", bench: TrialBench, log: "SearchLog | None") -> Non
 def _try(search: "Search", bench: TrialBench) -> Trial:
     """Make the next trial; training that diverges or does not fit into memory fails the trial, not the search."""
     proposal = search.propose()
+    curve: list[float] = []
+
+    def watch(epoch: int, value: float) -> bool:
+        curve.append(value)
+        return search.observe(proposal, epoch=epoch, value=value)
+
     start = time.perf_counter()
-    judged, reason = Judged(value=None), None
+    reason = None
     try:
-        judged = bench.judge(
-            proposal.parameters, lambda epoch, value: search.observe(proposal, epoch=epoch, value=value)
-        )
+        judged = bench.judge(proposal.parameters, watch)
+        value: float | None = judged.value
         state: TrialState = "pruned" if judged.pruned else "complete"
     except (TrainingError, torch.OutOfMemoryError) as error:
-        state, reason = "failed", str(error).partition("\n")[0]
+        value, state, reason = max(curve, default=None), "failed", str(error).partition("\n")[0]
     trial = Trial(
         number=proposal.number,
         state=state,
         parameters=proposal.parameters,
-        value=judged.value,
-        curve=judged.curve,
+        value=value,
+        curve=tuple(curve),
         seconds=round(time.perf_counter() - start, 3),
         reason=reason,
     )

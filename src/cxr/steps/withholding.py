@@ -101,16 +101,16 @@ def labelled(index: StudyIndex) -> StudyIndex:
 def tested(bench: Bench, fold: Fold) -> TestedFold:
     """Train a fold's network and test it on what was withheld, or read what an earlier call has found."""
     place = _placed(bench, fold)
-    parts = {part: bench.films.take(np.flatnonzero(place == str(part))) for part in Split}
+    known, test = (bench.films.take(place == str(part)) for part in (Split.VALIDATION, Split.TEST))
     kept = None if bench.state is None else bench.state / f"{'+'.join(fold.withheld)}.npz"
     if kept is not None and kept.exists():
         found = read_arrays(kept, step=_STEP)
     else:
-        found = _train_and_test(bench, fold, parts)
+        train = bench.films.take(place == str(Split.TRAIN))
+        found = _train_and_test(bench, fold, train=train, validation=known, test=test)
         if kept is not None:
             write_arrays(kept, found)
             shutil.rmtree(kept.with_suffix(""), ignore_errors=True)
-    known, test = parts[Split.VALIDATION], parts[Split.TEST]
     temperature = fit_temperature(found["validation"], known.labels)
     validation = _scored(found["validation"], known, temperature)
     films = _scored(found["logits"], test, temperature)
@@ -160,24 +160,22 @@ def _groups(films: FilmArray) -> tuple[str, ...]:
     return tuple(films.index.films["group_id"].astype(str))
 
 
-def _train_and_test(bench: Bench, fold: Fold, parts: dict[Split, FilmArray]) -> dict[str, Any]:
+def _train_and_test(
+    bench: Bench, fold: Fold, *, train: FilmArray, validation: FilmArray, test: FilmArray
+) -> dict[str, Any]:
     """Logits of the withheld films and of the validation films, and how the training went."""
     logger.info("withholding %s", " and ".join(fold.withheld))
     fitted = fit(
         recipe=bench.recipe,
-        train=parts[Split.TRAIN],
-        validation=parts[Split.VALIDATION],
+        train=train,
+        validation=validation,
         device=bench.device,
         scratch=None if bench.state is None else bench.state / "+".join(fold.withheld),
         weights=bench.weights,
     )
-    logits = {
-        part: infer(fitted.network, parts[part].films, device=bench.device).logits
-        for part in (Split.TEST, Split.VALIDATION)
-    }
     return {
-        "logits": logits[Split.TEST],
-        "validation": logits[Split.VALIDATION],
+        "logits": infer(fitted.network, test.films, device=bench.device).logits,
+        "validation": infer(fitted.network, validation.films, device=bench.device).logits,
         "best_epoch": np.int64(fitted.history.best_epoch),
         "seconds": np.float64(sum(epoch.seconds for epoch in fitted.history.epochs)),
     }

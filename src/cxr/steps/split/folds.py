@@ -9,13 +9,11 @@ from cxr.contracts.recipe import SplitRecipe
 from cxr.contracts.split import Fold, Folds
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import TAXONOMY, Split
+from cxr.evaluation.unseen import FEWEST
 from cxr.steps.split.allocate import allocate
 from cxr.steps.split.groups import connected, join_groups
 
 logger = logging.getLogger(__name__)
-
-FEWEST_GROUPS = 10
-"""Groups of a finding; a source with fewer counts as one that lacks it."""
 
 PARTNERS = 2
 """Sources, each in a fold of its own, that complete one which lacks a finding."""
@@ -88,7 +86,7 @@ def _withholdings(films: pd.DataFrame, units: Sequence[tuple[str, ...]]) -> list
 def _held(films: pd.DataFrame) -> dict[str, int]:
     """Finding to its groups, of the findings that there is enough of."""
     groups = films.groupby("label")["group"].nunique()
-    return {str(finding): int(number) for finding, number in groups.items() if number >= FEWEST_GROUPS}
+    return {str(finding): int(number) for finding, number in groups.items() if number >= FEWEST}
 
 
 def _completes(held: Mapping[str, int], lacking: set[str]) -> tuple[int, int]:
