@@ -48,6 +48,12 @@ def test_inputs_and_outputs_are_declared_with_any_batch(exported):
     )
 
 
+def test_paddings_of_any_number_of_films_are_in_the_graph(tmp_path):
+    trained = network("efficientnet_lite0")
+    export_onnx(trained, tmp_path / "model.onnx", side=SIDE, metadata={"findings": "a,b,c", "checkpoint": "d"})
+    assert check_onnx(tmp_path / "model.onnx", trained, films()) < TOLERANCE / 10
+
+
 @pytest.mark.parametrize("count", [1, 2, 5, 9])
 def test_the_graph_gives_what_the_network_gives(exported, count):
     trained, path, _ = exported

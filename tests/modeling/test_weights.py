@@ -70,3 +70,32 @@ def test_without_a_network_connection_the_start_is_random_and_said_so(network, m
         assert initialise(network, ModelRecipe(architecture="resnet18"), None) == "random"
     assert "random weights" in caplog.text
     assert "--weights" in caplog.text
+
+
+LITE0 = ModelRecipe(architecture="efficientnet_lite0")
+
+
+def test_lite0_starts_from_the_installed_packages_weights_and_computes_what_their_authors_do():
+    network = build_network(LITE0, Preprocessing(size=224), 3).eval()
+    assert initialise(network, LITE0, None) == "imagenet"
+    line = torch.linspace(-1, 1, 224)
+    embedding = network.features((line[:, None] * line)[None, None]).mean(dim=(2, 3))[0]
+    # efficientnet_lite_pytorch 0.1.0, `extract_features` on three equal channels
+    strongest = embedding.topk(5)
+    assert strongest.indices.tolist() == [71, 689, 468, 29, 897]
+    expected = torch.tensor([4.8066, 4.7189, 4.1659, 3.8439, 3.7516])
+    torch.testing.assert_close(strongest.values, expected, rtol=0, atol=1e-3)
+    assert embedding.sum().item() == pytest.approx(111.893, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("_LITE0_PACKAGE", "no_such_package"), ("_LITE0_SHA256", "0" * 8), ("_LITE0_FILE", "gone.pth")]
+)
+def test_without_the_package_or_with_a_damaged_file_the_start_is_random_and_said_so(monkeypatch, caplog, name, value):
+    monkeypatch.setattr(f"cxr.modeling.weights.{name}", value)
+    network = build_network(LITE0, Preprocessing(size=64), 3)
+    before = network.features.conv_head.weight.clone()
+    with caplog.at_level(logging.WARNING):
+        assert initialise(network, LITE0, None) == "random"
+    torch.testing.assert_close(network.features.conv_head.weight, before)
+    assert "random weights" in caplog.text

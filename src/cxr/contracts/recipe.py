@@ -19,7 +19,8 @@ class ModelRecipe(Contract, frozen=True, kw_only=True):
 
     Attributes:
         architecture: a name of `cxr.modeling.network.ARCHITECTURES`.
-        weights: "imagenet" starts from torchvision's ImageNet weights when they can be had, "none" from random ones.
+        weights: "imagenet" starts from ImageNet weights when they can be had: those of `efficientnet_lite0` are
+            installed with the pipeline, torchvision's are downloaded. "none" starts from random ones.
         dropout: probability before the linear head.
         output_stride: pixels of input per cell of the last feature map; 16 doubles the resolution of activation maps.
         lung_frame: side in pixels of a square around the lungs that the network finds and cuts out for itself; 0 shows

@@ -14,6 +14,7 @@ from torchvision import models
 
 from cxr.contracts.recipe import ModelRecipe, Preprocessing
 from cxr.errors import RecipeError
+from cxr.modeling.efficientnet_lite import efficientnet_lite0
 from cxr.modeling.lung_frame import LungFrame
 
 
@@ -121,11 +122,12 @@ ARCHITECTURES: dict[str, Backbone] = {
     "densenet121": _densenet(models.densenet121),
     "densenet169": _densenet(models.densenet169),
     "densenet201": _densenet(models.densenet201),
+    "efficientnet_lite0": efficientnet_lite0,
     "resnet18": _resnet(models.resnet18),
     "resnet34": _resnet(models.resnet34),
     "resnet50": _resnet(models.resnet50),
 }
-"""The one registry of architectures; each name is torchvision's, so that its ImageNet weights fit."""
+"""The one registry of architectures; each name but Lite0's is torchvision's, so that its ImageNet weights fit."""
 
 
 def build_network(model: ModelRecipe, preprocessing: Preprocessing, findings: int) -> Network:
@@ -148,7 +150,7 @@ def build_network(model: ModelRecipe, preprocessing: Preprocessing, findings: in
 
 def _one_channel_stem(features: nn.Sequential) -> None:
     stem = cast(nn.Conv2d, features[0])
-    grey = nn.Conv2d(1, stem.out_channels, stem.kernel_size, stem.stride, stem.padding, bias=False)  # type: ignore[arg-type]
+    grey = type(stem)(1, stem.out_channels, stem.kernel_size, stem.stride, stem.padding, bias=False)  # type: ignore[arg-type]
     grey.weight = nn.Parameter(grey_stem(stem.weight))
     features[0] = grey
 

