@@ -4,8 +4,8 @@
 
 Every row adds one thing to the row above and is measured by `cxr crossval`: sources are withheld, linked ones together
 and those that lack a finding with one that has it, and films are scored by networks that never saw them. All rows have
-the same architecture, the same number of optimiser steps and a backbone that sees the same number of pixels. Killed and
-started again with the same `--scratch`, it goes on where it was.
+the same number of optimiser steps and a backbone that sees the same number of pixels; the first row's network costs more
+a step than that of the others. Killed and started again with the same `--scratch`, it goes on where it was.
 """
 
 import argparse
@@ -35,8 +35,11 @@ def rows(side: int) -> dict[str, Values]:
     """Name of each row to what it changes of the row above; the first changes the recipe of the profile."""
     film = side * 3 // 2
     return {
-        "naive: focal loss, flips": {
+        "naive: ResNet-18 from random weights, focal loss, flips": {
             **_STILL,
+            "model.architecture": "resnet18",
+            "model.weights": "none",
+            "optimiser.learning_rate": 1e-3,
             "augmentation.flip": 0.5,
             "preprocessing.size": side,
             "model.lung_frame": 0,
@@ -44,6 +47,11 @@ def rows(side: int) -> dict[str, Values]:
             "sampling.phantoms": 0,
             "loss.kind": "focal",
             "loss.label_smoothing": 0.0,
+        },
+        "+ EfficientNet-Lite0 from ImageNet weights": {
+            "model.architecture": "efficientnet_lite0",
+            "model.weights": "imagenet",
+            "optimiser.learning_rate": 5e-4,
         },
         "+ augmentation": {
             f"augmentation.{name}": getattr(_AUGMENTATION, name)
