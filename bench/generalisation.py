@@ -4,8 +4,8 @@
 
 Every row adds one thing to the row above and is measured by `cxr crossval`: sources are withheld, linked ones together
 and those that lack a finding with one that has it, and films are scored by networks that never saw them. All rows have
-the same number of optimiser steps and a backbone that sees the same number of pixels; the first row's network costs more
-a step than that of the others. Killed and started again with the same `--scratch`, it goes on where it was.
+the same number of optimiser steps and a backbone that sees the same number of pixels; a step of the first row's network
+costs more than one of the others'. Killed and started again with the same `--scratch`, it goes on where it was.
 """
 
 import argparse
