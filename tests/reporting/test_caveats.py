@@ -12,6 +12,7 @@ from cxr.reporting.caveats import (
     localisation_caveats,
     metric_caveats,
     robustness_caveats,
+    size_caveats,
     training_caveats,
 )
 
@@ -142,3 +143,16 @@ def test_a_referral_limit_that_validation_could_not_back_is_a_limit(
     found = list(calibration_caveats(changed))
     assert [caveat.title for caveat in found] == ["Referral may not be enough"] * warned
     assert not warned or "at most 7.1%" in found[0].text
+
+
+@pytest.mark.parametrize(
+    ("short", "stored_side", "warned"), [(223, 256, True), (224, 256, False), (128, 128, False), (127, 128, True)]
+)
+def test_films_that_the_service_would_refuse_as_too_small_are_a_limit(
+    recipe: Recipe, short: int, stored_side: int, warned: bool
+):
+    chosen = msgspec.structs.replace(recipe.preprocessing, size=224, stored_side=stored_side)
+    films = pd.DataFrame({"width": [300, 500], "height": [short, 400]})
+    found = list(size_caveats(films, msgspec.structs.replace(recipe, preprocessing=chosen)))
+    assert [caveat.serious for caveat in found] == [True] * warned
+    assert not warned or "1 of 2 films" in found[0].text

@@ -47,6 +47,21 @@ def data_caveats(films: pd.DataFrame, findings: tuple[str, ...]) -> Iterator[Cav
         )
 
 
+def size_caveats(films: pd.DataFrame, recipe: Recipe) -> Iterator[Caveat]:
+    """Whether films had to be enlarged for the network: the service takes none that are too small for it."""
+    size = recipe.preprocessing.size
+    short = films[["width", "height"]].min(axis=1)
+    small = int((short < min(size, recipe.preprocessing.stored_side)).sum())
+    if small:
+        yield Caveat(
+            title="Films smaller than the network's input",
+            text=f"{small:,} of {len(films):,} films have a short side under {size} pixels (at least {short.min()}) "
+            "and were enlarged. The service refuses such films as too small: use the original films, or a smaller "
+            "preprocessing.size.",
+            serious=True,
+        )
+
+
 def metric_caveats(metrics: MetricsReport) -> Iterator[Caveat]:
     """Limits that follow from the evaluation: few patients, subgroups that do worse, undefined figures."""
     if metrics.patients < FEW_PATIENTS * len(metrics.findings):

@@ -12,6 +12,7 @@ from cxr.reporting.caveats import (
     localisation_caveats,
     metric_caveats,
     robustness_caveats,
+    size_caveats,
     training_caveats,
 )
 from cxr.reporting.checklists import claim_table, stard_ai_table
@@ -164,6 +165,7 @@ def _caveats(data: ReportData) -> Iterator[Caveat]:
     if data.phantom:
         yield PHANTOMS
     yield from data_caveats(data.films, data.metrics.findings)
+    yield from size_caveats(data.films, data.recipe)
     yield from metric_caveats(data.metrics)
     yield from calibration_caveats(data.calibration)
     yield from robustness_caveats(data.robustness)
