@@ -4,8 +4,9 @@
 
 Every row adds one thing to the row above and is measured by `cxr crossval`: sources are withheld, linked ones together
 and those that lack a finding with one that has it, and films are scored by networks that never saw them. All rows have
-the same number of optimiser steps and a backbone that sees the same number of pixels; a step of the first row's network
-costs more than one of the others'. Killed and started again with the same `--scratch`, it goes on where it was.
+the same number of optimiser steps. In all but the last the backbone sees the same number of pixels; a step of the first
+row's network then costs more than one of the others', and the last row spends on larger films what they save. Killed
+and started again with the same `--scratch`, it goes on where it was.
 """
 
 import argparse
@@ -33,7 +34,7 @@ _STILL: Values = {f"augmentation.{name}": 0.0 for name in Augmentation.__struct_
 
 def rows(side: int) -> dict[str, Values]:
     """Name of each row to what it changes of the row above; the first changes the recipe of the profile."""
-    film = side * 3 // 2
+    film, larger = side * 3 // 2, side * 4 // 3
     return {
         "naive: ResNet-18 from random weights, focal loss, flips": {
             **_STILL,
@@ -65,6 +66,7 @@ def rows(side: int) -> dict[str, Values]:
             "loss.label_smoothing": 0.1,
         },
         "+ phantoms": {"sampling.phantoms": 1500},
+        f"+ {larger} px": {"preprocessing.size": larger * 3 // 2, "model.lung_frame": larger},
     }
 
 
