@@ -4,9 +4,8 @@
 
 Every row adds one thing to the row above and is measured by `cxr crossval`: sources are withheld, linked ones together
 and those that lack a finding with one that has it, and films are scored by networks that never saw them. All rows have
-the same number of optimiser steps. In all but the last the backbone sees the same number of pixels; a step of the first
-row's network then costs more than one of the others', and the last row spends on larger films what they save. Killed
-and started again with the same `--scratch`, it goes on where it was.
+the same number of optimiser steps; in all but the last the backbone sees the same number of pixels. Killed and started
+again with the same `--scratch`, it goes on where it was.
 """
 
 import argparse
