@@ -52,8 +52,10 @@ def test_a_film_is_answered_as_cxr_predict_answers_it(client, film, reader):
     assert body["prediction_set"] == list(expected.prediction_set)
     assert sum(body["probabilities"].values()) == pytest.approx(1)
     assert body["confidence"] == max(body["probabilities"].values())
+    # `cxr predict` computes in f32, the service in bf16 where the processor does
+    bf16 = "bf16" in client.get("/health").json()["backend"]
     for finding, probability in expected.probabilities.items():
-        assert body["probabilities"][finding] == pytest.approx(probability, abs=1e-4)
+        assert body["probabilities"][finding] == pytest.approx(probability, abs=3e-2 if bf16 else 1e-4)
     assert (body["width"], body["height"]) == (256, 256)
 
 
