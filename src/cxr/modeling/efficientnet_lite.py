@@ -44,7 +44,7 @@ class SameConv2d(nn.Conv2d):
         top, bottom = _padding(films.shape[2], self.kernel_size[0], self.stride[0])
         left, right = _padding(films.shape[3], self.kernel_size[1], self.stride[1])
         if (top, left) == (bottom, right):
-            return F.conv2d(films, self.weight, None, self.stride, (top, left), self.dilation, self.groups)
+            return F.conv2d(films, self.weight, None, self.stride, (top, left), groups=self.groups)
         return F.conv2d(F.pad(films, (left, right, top, bottom)), self.weight, None, self.stride, groups=self.groups)
 
 
@@ -60,15 +60,15 @@ class InvertedBottleneck(nn.Module):
     def __init__(self, channels: int, stage: _Stage, stride: int) -> None:
         super().__init__()
         wide = channels * stage.expansion
-        if stage.expansion > 1:
-            self.expand_conv = SameConv2d(channels, wide, 1, bias=False)
+        self.widens = stage.expansion > 1
+        self.adds = stride == 1 and channels == stage.channels
+        if self.widens:
+            self.expand_conv = nn.Conv2d(channels, wide, 1, bias=False)
             self.bn0 = nn.BatchNorm2d(wide, eps=_EPSILON)
         self.depthwise_conv = SameConv2d(wide, wide, stage.kernel, stride, groups=wide, bias=False)
         self.bn1 = nn.BatchNorm2d(wide, eps=_EPSILON)
-        self.project_conv = SameConv2d(wide, stage.channels, 1, bias=False)
+        self.project_conv = nn.Conv2d(wide, stage.channels, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(stage.channels, eps=_EPSILON)
-        self.widens = stage.expansion > 1
-        self.adds = stride == 1 and channels == stage.channels
 
     def forward(self, films: Tensor) -> Tensor:
         """From [n, i, h, w] to [n, o, h / stride, w / stride]."""
@@ -98,7 +98,7 @@ def efficientnet_lite0(output_stride: int) -> tuple[nn.Sequential, int]:
             bn0=nn.BatchNorm2d(_STEM, eps=_EPSILON),
             relu0=nn.ReLU6(),
             blocks=nn.Sequential(*blocks),
-            conv_head=SameConv2d(channels, WIDTH, 1, bias=False),
+            conv_head=nn.Conv2d(channels, WIDTH, 1, bias=False),
             bn1=nn.BatchNorm2d(WIDTH, eps=_EPSILON),
             relu1=nn.ReLU6(),
         )

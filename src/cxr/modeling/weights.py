@@ -66,7 +66,7 @@ def _imagenet(architecture: str) -> dict[str, Tensor]:
     with as_file(files(_LITE0_PACKAGE) / _LITE0_FILE) as path:
         if not file_digest(path).startswith(_LITE0_SHA256):
             raise RuntimeError(f"{_LITE0_FILE} of the package {_LITE0_PACKAGE} is damaged")
-        return {_LITE0_UNDERSCORES.sub("", name): tensor for name, tensor in _state_from(path).items()}
+        return _state_from(path)
 
 
 def _state_from(path: Path) -> dict[str, Tensor]:
@@ -81,9 +81,13 @@ def _state_from(path: Path) -> dict[str, Tensor]:
     return state
 
 
+def _as_ours(name: str) -> str:
+    return _LITE0_UNDERSCORES.sub("", _OLD_DENSENET.sub(r"\1\2", name)).removeprefix("features.")
+
+
 def _load(network: Network, state: dict[str, Tensor], *, origin: str) -> None:
-    """Load a torchvision classifier's backbone, or one of our own checkpoints' whole `features.`."""
-    renamed = {_OLD_DENSENET.sub(r"\1\2", name).removeprefix("features."): tensor for name, tensor in state.items()}
+    """Load a published classifier's backbone, or one of our own checkpoints' whole `features.`."""
+    renamed = {_as_ours(name): tensor for name, tensor in state.items()}
     wanted = network.features.state_dict()
     # files older than PyTorch 0.4.1 do not count batches
     counters = {name: tensor for name, tensor in wanted.items() if name.endswith("num_batches_tracked")}

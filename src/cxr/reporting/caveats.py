@@ -55,7 +55,7 @@ def size_caveats(films: pd.DataFrame, recipe: Recipe) -> Iterator[Caveat]:
     if small:
         yield Caveat(
             title="Films smaller than the network's input",
-            text=f"{small:,} of {len(films):,} films have a short side under {size} pixels (at least {short.min()}) "
+            text=f"{small:,} of {len(films):,} films are under {size} pixels on the short side (least: {short.min()}) "
             "and were enlarged. The service refuses such films as too small: use the original films, or a smaller "
             "preprocessing.size.",
             serious=True,

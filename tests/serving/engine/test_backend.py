@@ -20,6 +20,7 @@ from cxr.serving.engine.gpu import gpu_count
 from cxr.serving.engine.onnx_runtime import ONNXRuntimeBackend
 from cxr.serving.engine.openvino import OpenVINOBackend
 from cxr.serving.engine.torch import TorchBackend
+from support.precision import TOLERANCE
 
 needs_gpu = pytest.mark.skipif(not gpu_count(), reason="there is no GPU")
 BACKENDS = {
@@ -29,7 +30,6 @@ BACKENDS = {
     "onnxruntime-cuda": (ONNXRuntimeBackend, {"device": "cuda"}),
     "torch-cuda": (TorchBackend, {"device": "cuda"}),
 }
-TOLERANCE = {"f32": 1e-4, "bf16": 3e-2}
 
 
 def films(count, seed=0):
