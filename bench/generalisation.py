@@ -4,8 +4,8 @@
 
 Every row adds one thing to the row above and is measured by `cxr crossval`: sources are withheld, linked ones together
 and those that lack a finding with one that has it, and films are scored by networks that never saw them. All rows have
-the same number of optimiser steps; the backbone sees the same number of pixels in all rows before the one that names a
-larger number. Killed and started again with the same `--scratch`, it goes on where it was.
+the same number of optimiser steps; in all but the last the backbone sees the same number of pixels. Killed and started
+again with the same `--scratch`, it goes on where it was.
 """
 
 import argparse
@@ -66,7 +66,6 @@ def rows(side: int) -> dict[str, Values]:
         },
         "+ phantoms": {"sampling.phantoms": 1500},
         f"+ {larger} px": framed(larger),
-        "+ blur and noise in three films of ten, not in all": {"augmentation.degraded": 0.3},
     }
 
 

@@ -63,7 +63,6 @@ class Augmentation(Contract, frozen=True, kw_only=True):
         gamma: relative change of the exponent either way.
         noise: standard deviation of Gaussian noise in 0..1.
         blur: standard deviation of the Gaussian, pixels at 224.
-        degraded: share of the films that are blurred and get noise. Fine texture is only learnt from the others.
         flip: probability of a left-right flip; off by default since a chest has a side (situs, heart).
         erase: probability that one rectangle of up to a quarter of the film is greyed out.
     """
@@ -76,7 +75,6 @@ class Augmentation(Contract, frozen=True, kw_only=True):
     gamma: Fraction = 0.20
     noise: Fraction = 0.03
     blur: NonNegative = 1.0
-    degraded: Fraction = 1.0
     flip: Fraction = 0.0
     erase: Fraction = 0.1
 

@@ -25,7 +25,10 @@ def augment(films: Tensor, augmentation: Augmentation, generator: torch.Generato
     films = films.float() / 255 if films.dtype == torch.uint8 else films
     films = _move(films, augmentation, generator)
     films = _expose(films, augmentation, generator)
-    films = _degrade(films, augmentation, generator)
+    films = _blur(films, augmentation, generator)
+    if augmentation.noise:
+        amplitude = _uniform(films, generator, 0, augmentation.noise)
+        films = films + amplitude * torch.randn(films.shape, generator=generator, device=films.device)
     return _erase(films, augmentation, generator).clamp_(0, 1)
 
 
@@ -58,18 +61,6 @@ def _expose(films: Tensor, augmentation: Augmentation, generator: torch.Generato
     mean = films.mean(dim=(2, 3), keepdim=True)
     gain = 1 + _sign(films, generator, augmentation.contrast)
     return (films - mean) * gain + mean + _sign(films, generator, augmentation.brightness)
-
-
-def _degrade(films: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
-    """Blur and noise in a share of the films; the others keep their texture."""
-    degraded = _blur(films, augmentation, generator)
-    if augmentation.noise:
-        amplitude = _uniform(films, generator, 0, augmentation.noise)
-        degraded = degraded + amplitude * torch.randn(films.shape, generator=generator, device=films.device)
-    if augmentation.degraded == 1:
-        return degraded
-    chosen = _uniform(films, generator, 0, 1) < augmentation.degraded
-    return torch.where(chosen, degraded, films)
 
 
 def _blur(films: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
