@@ -4,8 +4,8 @@
 
 Every row adds one thing to the row above and is measured by `cxr crossval`: sources are withheld, linked ones together
 and those that lack a finding with one that has it, and films are scored by networks that never saw them. All rows have
-the same number of optimiser steps; in all but the last the backbone sees the same number of pixels. Killed and started
-again with the same `--scratch`, it goes on where it was.
+the same number of optimiser steps; in all but the last two the backbone sees the same number of pixels. Killed and
+started again with the same `--scratch`, it goes on where it was.
 """
 
 import argparse
@@ -47,6 +47,7 @@ def rows(side: int) -> dict[str, Values]:
             "sampling.phantoms": 0,
             "loss.kind": "focal",
             "loss.label_smoothing": 0.0,
+            "schedule.refit_head": False,
         },
         "+ EfficientNet-Lite0 from ImageNet weights": {
             "model.architecture": "efficientnet_lite0",
@@ -66,6 +67,7 @@ def rows(side: int) -> dict[str, Values]:
         },
         "+ phantoms": {"sampling.phantoms": 1500},
         f"+ {larger} px": framed(larger),
+        "+ head fitted again": {"schedule.refit_head": True},
     }
 
 

@@ -330,6 +330,7 @@ def test_a_trial_really_trains_and_katib_finds_its_objective(noise_studies, tmp_
             "model.architecture": "resnet18",
             "model.weights": "none",
             "preprocessing.size": 32,
+            "schedule.refit_head": True,
         },
     )
     manifest = render(tiny, ON_CPU, SharedFilms(studies="studies", split="studies"))
@@ -348,6 +349,7 @@ def test_a_trial_really_trains_and_katib_finds_its_objective(noise_studies, tmp_
     history = read_json(tmp_path / "scratch" / "checkpoint" / HISTORY_FILE, History)
     trained = read_json(tmp_path / "scratch" / "checkpoint" / RECIPE_FILE, Recipe)
     assert (trained.optimiser.learning_rate, trained.schedule.batch_size, trained.schedule.epochs) == (0.0012, 16, 2)
+    assert not trained.schedule.refit_head
     found = collected(log.read_text())
     assert [value for _, value in found] == [f"{epoch.validation_macro_auroc:.6f}" for epoch in history.epochs]
     assert [stamp for stamp, _ in found] == sorted({stamp for stamp, _ in found}), "each epoch has its time"

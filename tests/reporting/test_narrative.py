@@ -46,6 +46,13 @@ def test_training_names_where_it_started(run: SyntheticRun, weights: str, words:
     assert narrative.training_summary(history).startswith(f"8 epochs from {words} on cpu, 8.8 min in all, ")
 
 
+def test_a_head_that_was_fitted_again_is_told_and_counts_as_training(run: SyntheticRun):
+    history = msgspec.structs.replace(run.history, refit_seconds=600.0)
+    words = narrative.training_summary(history)
+    assert "18.8 min in all" in words
+    assert words.endswith("is the one kept, its head fitted again to the training films as they are.")
+
+
 def test_triage_holds_the_threshold_and_both_intervals(run: SyntheticRun):
     words = narrative.triage(run.metrics, run.calibration)
     point = next(p for p in run.calibration.operating_points if p.key == "Tuberculosis/sensitivity_at_least/0.9")

@@ -111,6 +111,12 @@ def test_trial_0_is_the_recipe_and_trains_as_the_search_says(search):
     assert report.films == 48
 
 
+def test_trials_leave_the_head_as_it_is_and_the_best_recipe_fits_it_again(search, tmp_path, monkeypatch):
+    monkeypatch.setattr("cxr.modeling.fit.refit_head", lambda *_: pytest.fail("a trial fitted the head again"))
+    search(small_recipe("search.trials=1", "schedule.refit_head=true"))
+    assert read_json(tmp_path / "search" / "recipe.json", Recipe).schedule.refit_head
+
+
 def test_no_trials_keep_the_recipe_as_it_is(search, tmp_path):
     recipe = small_recipe("search.trials=0")
     report = search(recipe)

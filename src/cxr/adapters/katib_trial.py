@@ -14,8 +14,7 @@ from cxr.adapters.training_pod import (
     training_arguments,
 )
 from cxr.contracts.cluster import Cluster, SharedFilms
-from cxr.contracts.overlay import with_values
-from cxr.contracts.recipe import Recipe
+from cxr.contracts.recipe import Recipe, for_trials
 from cxr.progress import METRICS_VARIABLE
 
 CONTAINER = "training"
@@ -108,8 +107,9 @@ def _command(recipe: Recipe, cluster: Cluster, films: SharedFilms) -> list[str]:
     program = ["cxr"]
     if cluster.search.gpus > 1:
         program = ["torchrun", "--standalone", f"--nproc-per-node={cluster.search.gpus}", "-m", "cxr"]
-    trained = with_values(recipe, {"schedule.epochs": recipe.search.epochs})
-    arguments = training_arguments(trained, films, claim=FILMS, out=f"{SCRATCH}/checkpoint", scratch=f"{SCRATCH}/state")
+    arguments = training_arguments(
+        for_trials(recipe), films, claim=FILMS, out=f"{SCRATCH}/checkpoint", scratch=f"{SCRATCH}/state"
+    )
     searched = (
         f"{parameter.field}=${{trialParameters.{placeholder_name(parameter.field)}}}"
         for parameter in recipe.search.parameters

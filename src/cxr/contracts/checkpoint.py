@@ -40,6 +40,7 @@ class History(Contract, frozen=True, kw_only=True):
         index: digest of the study index that it was trained on.
         finished: when the training ended, ISO 8601 in UTC to the second. The bundle's date: packing a checkpoint again
             gives the same bundle.
+        refit_seconds: what fitting the head again took, wall time; 0 where it was left as it was.
     """
 
     version: Literal[1] = 1
@@ -50,3 +51,9 @@ class History(Contract, frozen=True, kw_only=True):
     device: str
     finished: str
     epochs: tuple[Epoch, ...]
+    refit_seconds: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of training in all, without validation."""
+        return sum(epoch.seconds for epoch in self.epochs) + self.refit_seconds

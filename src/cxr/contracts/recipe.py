@@ -127,6 +127,9 @@ class Schedule(Contract, frozen=True, kw_only=True):
         warmup_epochs: the learning rate climbs linearly, then falls as a cosine to zero.
         patience: epochs without a better validation macro AUROC before training stops.
         ema_decay: of the exponential moving average of the weights per step; 0 turns it off.
+        refit_head: when training is over, the linear head is fitted again, as a strongly penalised logistic regression
+            on the features of the training films as they are (Kirichenko et al. 2023). What training let the head
+            make of features that go with a source counts for less then. The trials of a search leave it out.
     """
 
     epochs: Count = 20
@@ -134,6 +137,7 @@ class Schedule(Contract, frozen=True, kw_only=True):
     warmup_epochs: NonNegative = 1.0
     patience: Count = 6
     ema_decay: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.99
+    refit_head: bool = False
 
 
 class SplitRecipe(Contract, frozen=True, kw_only=True):
@@ -252,3 +256,9 @@ class Recipe(Contract, frozen=True, kw_only=True):
     evaluation: EvaluationRecipe = msgspec.field(default_factory=EvaluationRecipe)
     audit: AuditRecipe = msgspec.field(default_factory=AuditRecipe)
     gate: Gate = msgspec.field(default_factory=Gate)
+
+
+def for_trials(recipe: Recipe) -> Recipe:
+    """The recipe that a trial of the search trains: as many epochs as the search says, the head as they leave it."""
+    schedule = msgspec.structs.replace(recipe.schedule, epochs=recipe.search.epochs, refit_head=False)
+    return msgspec.structs.replace(recipe, schedule=schedule)

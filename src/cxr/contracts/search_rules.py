@@ -15,7 +15,10 @@ SEARCHABLE = ("model", "augmentation", "loss", "optimiser", "schedule")
 
 LARGEST_GRID = 10_000
 
-_FIXED = ("schedule.epochs",)  # search.epochs sets it
+_FIXED = {
+    "schedule.epochs": "search.epochs sets it for every trial",
+    "schedule.refit_head": "the trials of a search leave it out",
+}
 
 
 def check_search(recipe: Recipe) -> None:
@@ -85,7 +88,7 @@ def _field_rule(parameter: Parameter) -> str | None:
     if name not in fields():
         with_values(Recipe(), {name: None}, origin="search.parameters")  # raises, with the nearest name
     if name.partition(".")[0] not in SEARCHABLE or name in _FIXED:
-        note = "search.epochs sets it for every trial" if name in _FIXED else "it must be the same for every trial"
+        note = _FIXED.get(name, "it must be the same for every trial")
         return f"{name} cannot be searched: {note}; search fields of {', '.join(SEARCHABLE)}"
     return None
 

@@ -38,6 +38,11 @@ class FilmArray:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def sources(self) -> list[str]:
+        """Source of each film, "" where it is unknown."""
+        return [str(source) for source in self.index.films["source"].astype(object).fillna("")]
+
     def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "FilmArray":
         """The films at `rows` (a mask or ascending positions), copied."""
         return FilmArray(self.films[rows], self.labels[rows], StudyIndex(self.index.films.iloc[rows]))

@@ -28,6 +28,7 @@ from cxr.modeling.inference import infer
 from cxr.modeling.losses import recipe_loss
 from cxr.modeling.network import Network, build_network
 from cxr.modeling.pace import batches, learning_rate_factor
+from cxr.modeling.refit import refit_head
 from cxr.modeling.resident import ResidentFilms
 from cxr.modeling.weights import initialise
 from cxr.progress import progress
@@ -75,7 +76,8 @@ def fit(
         scratch: after every epoch the state is saved there, and found by the next call.
         weights: file of initial weights, see `cxr.modeling.weights.initialise`.
         on_epoch: watches, and may stop.
-        processes: this process's place; every process must call with the same arguments.
+        processes: this process's place; every process must call with the same arguments. The first one's network is
+            the one to keep: it alone fits the head again.
         index: digest of the study index, for the history.
 
     Raises:
@@ -101,6 +103,8 @@ def fit(
             run.save(state)
         processes.wait()
     network.load_state_dict(run.best)
+    refit = recipe.schedule.refit_head and processes.first
+    seconds = refit_head(network, recipe, train) if refit else 0.0
     history = History(
         initial_weights=origin,
         best_epoch=run.best_epoch,
@@ -109,6 +113,7 @@ def fit(
         device=device.type,
         finished=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         epochs=tuple(run.epochs),
+        refit_seconds=round(seconds, 3),
     )
     return Fitted(network.eval(), history)
 

@@ -28,7 +28,7 @@ class ResidentFilms:
         self.labels = torch.from_numpy(films.labels).to(device)
         self.weights = balanced_weights(self.labels.cpu(), len(TAXONOMY)).to(device)
         self.chances: np.ndarray | None = None
-        sources = films.index.films["source"].astype(object).fillna("").tolist()
+        sources = films.sources
         if recipe.sampling.phantoms:
             drawn = phantom_films(recipe.sampling.phantoms, recipe.preprocessing, seed=recipe.seed)
             sources += [SOURCE] * len(drawn.labels)

@@ -106,15 +106,15 @@ def search_summary(search: SearchReport) -> str:
 
 def training_summary(history: History) -> str:
     """How training went."""
-    seconds = sum(epoch.seconds for epoch in history.epochs)
     rate = sorted(epoch.films_per_second for epoch in history.epochs)[len(history.epochs) // 2] if history.epochs else 0
     start = {"imagenet": "ImageNet weights", "random": "random weights"}.get(
         history.initial_weights, f"the weights {history.initial_weights[:12]}"
     )
+    refit = ", its head fitted again to the training films as they are" if history.refit_seconds else ""
     return (
-        f"{_number(len(history.epochs), 'epoch')} from {start} on {history.device}, {_duration(seconds)} in all, "
-        f"{rate:.0f} films a second at the median; {_STOPPED[history.stopped]}. Epoch {history.best_epoch} was best "
-        "on validation and is the one kept."
+        f"{_number(len(history.epochs), 'epoch')} from {start} on {history.device}, {_duration(history.seconds)} in "
+        f"all, {rate:.0f} films a second at the median; {_STOPPED[history.stopped]}. Epoch {history.best_epoch} was "
+        f"best on validation and is the one kept{refit}."
     )
 
 

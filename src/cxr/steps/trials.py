@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from cxr.contracts.overlay import with_values
-from cxr.contracts.recipe import Recipe
+from cxr.contracts.recipe import Recipe, for_trials
 from cxr.contracts.split import Fold
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import Split
@@ -64,7 +64,7 @@ def trial_bench(
         ContractError: the index, the folds or an image are missing or malformed.
         SplitError: the objective is of unseen sources, and there are no two of them.
     """
-    trial = with_values(recipe, {"schedule.epochs": recipe.search.epochs})
+    trial = for_trials(recipe)
     on, most = choose_device(device), recipe.search.films
     if recipe.search.objective == "macro_auroc":
         train, validation = (

@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+import torch
+
+from cxr.contracts.recipe import Augmentation, LossRecipe, ModelRecipe, Preprocessing, Recipe, Sampling, Schedule
+from cxr.contracts.studies import StudyIndex
+from cxr.domain import Split
+from cxr.modeling import refit
+from cxr.modeling.dataset import load_films
+from cxr.modeling.distributed import Processes
+from cxr.modeling.fit import fit
+from cxr.modeling.inference import infer
+from cxr.modeling.network import build_network
+
+CPU = torch.device("cpu")
+PREPROCESSING = Preprocessing(size=32)
+
+
+def small_recipe(**changes):
+    values = {
+        "model": ModelRecipe(architecture="resnet18", weights="none"),
+        "preprocessing": PREPROCESSING,
+        "augmentation": Augmentation(flip=0.5),
+        "schedule": Schedule(epochs=2, batch_size=16, refit_head=True),
+    }
+    return Recipe(**(values | changes))
+
+
+@pytest.fixture(scope="module")
+def parts(noise_studies):
+    index = StudyIndex.read(noise_studies)
+    return {
+        name: load_films(noise_studies, index.part(part), PREPROCESSING)
+        for name, part in (("train", Split.TRAIN), ("validation", Split.VALIDATION))
+    }
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return build_network(small_recipe().model, PREPROCESSING, 3).eval()
+
+
+def frequent_first(train):
+    """Fewer films of the later classes, and of them fewer of source b."""
+    few = (train.labels == 0) | (train.index.films["source"].to_numpy() == "a")
+    return train.take(few)
+
+
+COUNTED = {
+    "sources": (Sampling(balance="sources"), LossRecipe()),
+    "classes": (Sampling(), LossRecipe()),
+    "films": (Sampling(), LossRecipe(class_balance=False)),
+}
+
+
+def counted(train, way):
+    """What each film counts: 1, or findings alike; sources with fewer than 100 films count by their number."""
+    if way == "films":
+        return np.ones(len(train))
+    weights = 1 / np.bincount(train.labels)[train.labels]
+    return weights / weights.mean()
+
+
+@pytest.mark.parametrize("flip", [0.0, 0.5])
+@pytest.mark.parametrize("way", COUNTED)
+def test_the_head_is_where_the_penalised_likelihood_has_no_slope(network, parts, monkeypatch, way, flip):
+    monkeypatch.setattr(refit, "_INVERSE_PENALTY", 0.05)  # of 36 films a stronger one leaves little to be seen
+    train = frequent_first(parts["train"])
+    sampling, loss = COUNTED[way]
+    refit.refit_head(network, small_recipe(sampling=sampling, loss=loss, augmentation=Augmentation(flip=flip)), train)
+
+    views = [train.films, np.flip(train.films, 2)] if flip else [train.films]
+    features = np.concatenate([infer(network, films).embedding for films in views]).astype(np.float64)
+    labels, weights = np.tile(train.labels, len(views)), np.tile(counted(train, way), len(views))
+    logits = features @ network.head.weight.double().numpy(force=True).T + network.head.bias.numpy(force=True)
+    beyond = np.exp(logits - logits.max(axis=1, keepdims=True))
+    beyond = weights[:, None] * (beyond / beyond.sum(axis=1, keepdims=True) - np.eye(3)[labels])
+    spread = features.std(axis=0) + refit._STEADY
+    slope = 0.05 * beyond.T @ ((features - features.mean(axis=0)) / spread)
+    weight = network.head.weight.numpy(force=True) * spread
+    assert np.abs(weight).max() > 0.01
+    np.testing.assert_allclose(slope, -weight, atol=2e-3)
+    np.testing.assert_allclose(beyond.sum(axis=0), 0, atol=2e-2)
+
+
+def test_only_the_head_is_changed(parts):
+    left = fit(recipe=small_recipe(schedule=Schedule(epochs=2, batch_size=16)), device=CPU, **parts)
+    again = fit(recipe=small_recipe(), device=CPU, **parts)
+    before, after = left.network.state_dict(), again.network.state_dict()
+    changed = [name for name in before if not torch.equal(before[name], after[name])]
+    assert changed == ["head.weight", "head.bias"]
+    assert left.history.refit_seconds == 0 < again.history.refit_seconds
+    assert again.history.seconds > again.history.refit_seconds
+
+
+def test_it_tells_findings_apart(parts):
+    fitted = fit(recipe=small_recipe(), device=CPU, **parts)
+    outputs = infer(fitted.network, parts["train"].films)
+    assert (outputs.logits.argmax(1) == parts["train"].labels).mean() > 0.9
+
+
+def test_a_run_that_was_killed_while_it_was_fitted_ends_with_the_same_bits(parts, tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    whole = fit(recipe=small_recipe(), device=CPU, **parts).network.state_dict()
+    with monkeypatch.context() as patched:
+        patched.setattr("cxr.modeling.fit.refit_head", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fit(recipe=small_recipe(), device=CPU, scratch=tmp_path, **parts)
+    resumed = fit(recipe=small_recipe(), device=CPU, scratch=tmp_path, **parts).network.state_dict()
+    assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
+
+
+def test_one_process_of_several_fits_it(parts, monkeypatch):
+    class Second(Processes):
+        def share(self, value):
+            return value
+
+        def wait(self):
+            pass
+
+    monkeypatch.setattr("cxr.modeling.fit.DistributedDataParallel", lambda network, device_ids: network)
+    monkeypatch.setattr("cxr.modeling.fit.refit_head", lambda *_: pytest.fail("the first one fits the head"))
+    fit(recipe=small_recipe(), device=CPU, processes=Second(rank=1, world=2), **parts)
