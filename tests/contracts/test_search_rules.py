@@ -62,7 +62,7 @@ def test_the_default_space_passes_where_no_grid_is_asked_for(algorithm):
         (whole("schedule.epochs", 1, 9), "schedule.epochs cannot be searched: search.epochs sets it"),
         (
             Parameter(field="schedule.refit_head", kind="categorical", choices=(True, False)),
-            "schedule.refit_head cannot be searched: the trials of a search leave it out",
+            "schedule.refit_head cannot be searched: trials that are judged epoch by epoch leave it out",
         ),
         (double(minimum=3.0, maximum=0.5), "loss.gamma must have minimum < maximum, has 3.0 and 0.5"),
         (double(minimum=1.0, maximum=1.0), "must have minimum < maximum"),

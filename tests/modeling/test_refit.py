@@ -5,9 +5,8 @@ import torch
 from cxr.contracts.recipe import Augmentation, LossRecipe, ModelRecipe, Preprocessing, Recipe, Sampling, Schedule
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import Split
-from cxr.modeling import refit
-from cxr.modeling.dataset import load_films
-from cxr.modeling.distributed import Processes
+from cxr.modeling import refit, sampling
+from cxr.modeling.dataset import FilmArray, load_films
 from cxr.modeling.fit import fit
 from cxr.modeling.inference import infer
 from cxr.modeling.network import build_network
@@ -43,8 +42,8 @@ def network():
 
 def frequent_first(train):
     """Fewer films of the later classes, and of them fewer of source b."""
-    few = (train.labels == 0) | (train.index.films["source"].to_numpy() == "a")
-    return train.take(few)
+    often = (train.labels == 0) | (train.index.films["source"].to_numpy() == "a")
+    return train.take(often | (np.arange(len(train)) % 4 == 1))
 
 
 COUNTED = {
@@ -55,20 +54,26 @@ COUNTED = {
 
 
 def counted(train, way):
-    """What each film counts: 1, or findings alike; sources with fewer than 100 films count by their number."""
+    """What each film counts: 1, or findings alike, or within them sources alike."""
     if way == "films":
         return np.ones(len(train))
     weights = 1 / np.bincount(train.labels)[train.labels]
+    if way == "sources":
+        alike = [(train.labels == label) & (np.array(train.sources) == source)
+                 for label, source in zip(train.labels, train.sources, strict=True)]  # fmt: skip
+        of_finding = [len(set(np.array(train.sources)[train.labels == label])) for label in train.labels]
+        weights = 1 / (np.array([same.sum() for same in alike]) * of_finding)
     return weights / weights.mean()
 
 
 @pytest.mark.parametrize("flip", [0.0, 0.5])
 @pytest.mark.parametrize("way", COUNTED)
 def test_the_head_is_where_the_penalised_likelihood_has_no_slope(network, parts, monkeypatch, way, flip):
-    monkeypatch.setattr(refit, "_INVERSE_PENALTY", 0.05)  # of 36 films a stronger one leaves little to be seen
+    monkeypatch.setattr(refit, "_STRENGTH", 3.0)  # a stronger penalty leaves little to be seen
+    monkeypatch.setattr(sampling, "_FEW", 1)
     train = frequent_first(parts["train"])
-    sampling, loss = COUNTED[way]
-    refit.refit_head(network, small_recipe(sampling=sampling, loss=loss, augmentation=Augmentation(flip=flip)), train)
+    balance, loss = COUNTED[way]
+    refit.refit_head(network, small_recipe(sampling=balance, loss=loss, augmentation=Augmentation(flip=flip)), train)
 
     views = [train.films, np.flip(train.films, 2)] if flip else [train.films]
     features = np.concatenate([infer(network, films).embedding for films in views]).astype(np.float64)
@@ -77,7 +82,7 @@ def test_the_head_is_where_the_penalised_likelihood_has_no_slope(network, parts,
     beyond = np.exp(logits - logits.max(axis=1, keepdims=True))
     beyond = weights[:, None] * (beyond / beyond.sum(axis=1, keepdims=True) - np.eye(3)[labels])
     spread = features.std(axis=0) + refit._STEADY
-    slope = 0.05 * beyond.T @ ((features - features.mean(axis=0)) / spread)
+    slope = 3.0 / len(features) * beyond.T @ ((features - features.mean(axis=0)) / spread)
     weight = network.head.weight.numpy(force=True) * spread
     assert np.abs(weight).max() > 0.01
     np.testing.assert_allclose(slope, -weight, atol=2e-3)
@@ -94,10 +99,24 @@ def test_only_the_head_is_changed(parts):
     assert again.history.seconds > again.history.refit_seconds
 
 
-def test_it_tells_findings_apart(parts):
-    fitted = fit(recipe=small_recipe(), device=CPU, **parts)
-    outputs = infer(fitted.network, parts["train"].films)
+def test_it_is_fitted_to_the_training_films_and_to_no_phantoms(parts):
+    sampled = Sampling(balance="sources", phantoms=12)
+    left = fit(recipe=small_recipe(sampling=sampled, schedule=Schedule(epochs=2, batch_size=16)), device=CPU, **parts)
+    again = fit(recipe=small_recipe(sampling=sampled), device=CPU, **parts)
+    refit.refit_head(left.network, small_recipe(sampling=Sampling(balance="sources")), parts["train"])
+    torch.testing.assert_close(again.network.head.weight, left.network.head.weight)
+    outputs = infer(again.network, parts["train"].films)
     assert (outputs.logits.argmax(1) == parts["train"].labels).mean() > 0.9
+
+
+def test_the_penalty_does_not_hang_on_how_many_films_there_are(network, parts):
+    train = parts["train"]
+    symmetric = FilmArray(np.maximum(train.films, train.films[:, :, ::-1]), train.labels, train.index)
+    refit.refit_head(network, small_recipe(augmentation=Augmentation()), symmetric)
+    once = network.head.weight.detach().clone()
+    refit.refit_head(network, small_recipe(augmentation=Augmentation(flip=0.5)), symmetric)
+    torch.testing.assert_close(network.head.weight, once, rtol=1e-3, atol=1e-4)
+    assert 0.01 < float(once.abs().max()) < 10
 
 
 def test_a_run_that_was_killed_while_it_was_fitted_ends_with_the_same_bits(parts, tmp_path, monkeypatch):
@@ -109,18 +128,11 @@ def test_a_run_that_was_killed_while_it_was_fitted_ends_with_the_same_bits(parts
         patched.setattr("cxr.modeling.fit.refit_head", killed)
         with pytest.raises(KeyboardInterrupt):
             fit(recipe=small_recipe(), device=CPU, scratch=tmp_path, **parts)
-    resumed = fit(recipe=small_recipe(), device=CPU, scratch=tmp_path, **parts).network.state_dict()
+    resumed = fit(
+        recipe=small_recipe(),
+        device=CPU,
+        scratch=tmp_path,
+        on_epoch=lambda _: pytest.fail("finished epochs are trained again"),
+        **parts,
+    ).network.state_dict()
     assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
-
-
-def test_one_process_of_several_fits_it(parts, monkeypatch):
-    class Second(Processes):
-        def share(self, value):
-            return value
-
-        def wait(self):
-            pass
-
-    monkeypatch.setattr("cxr.modeling.fit.DistributedDataParallel", lambda network, device_ids: network)
-    monkeypatch.setattr("cxr.modeling.fit.refit_head", lambda *_: pytest.fail("the first one fits the head"))
-    fit(recipe=small_recipe(), device=CPU, processes=Second(rank=1, world=2), **parts)

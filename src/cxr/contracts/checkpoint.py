@@ -35,7 +35,7 @@ class History(Contract, frozen=True, kw_only=True):
 
     Attributes:
         initial_weights: "imagenet", "random" or the digest of the file given.
-        best_epoch: the epoch whose (averaged) weights the checkpoint holds.
+        best_epoch: the epoch whose (averaged) weights the checkpoint holds, but for a head that was fitted again.
         stopped: "schedule" when all epochs ran, "patience" when validation stopped improving, "pruned" in a search.
         index: digest of the study index that it was trained on.
         finished: when the training ended, ISO 8601 in UTC to the second. The bundle's date: packing a checkpoint again

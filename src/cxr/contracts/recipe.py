@@ -129,7 +129,8 @@ class Schedule(Contract, frozen=True, kw_only=True):
         ema_decay: of the exponential moving average of the weights per step; 0 turns it off.
         refit_head: when training is over, the linear head is fitted again, as a strongly penalised logistic regression
             on the features of the training films as they are (Kirichenko et al. 2023). What training let the head
-            make of features that go with a source counts for less then. The trials of a search leave it out.
+            make of features that go with a source counts for less then. Trials that are judged epoch by epoch leave it
+            out.
     """
 
     epochs: Count = 20
@@ -259,6 +260,10 @@ class Recipe(Contract, frozen=True, kw_only=True):
 
 
 def for_trials(recipe: Recipe) -> Recipe:
-    """The recipe that a trial of the search trains: as many epochs as the search says, the head as they leave it."""
-    schedule = msgspec.structs.replace(recipe.schedule, epochs=recipe.search.epochs, refit_head=False)
+    """The recipe that a trial of the search trains: as many epochs as the search says.
+
+    The head is fitted again only where the network at the end is what is judged.
+    """
+    refit = recipe.schedule.refit_head and recipe.search.objective == "worst_source_auroc"
+    schedule = msgspec.structs.replace(recipe.schedule, epochs=recipe.search.epochs, refit_head=refit)
     return msgspec.structs.replace(recipe, schedule=schedule)

@@ -17,7 +17,7 @@ LARGEST_GRID = 10_000
 
 _FIXED = {
     "schedule.epochs": "search.epochs sets it for every trial",
-    "schedule.refit_head": "the trials of a search leave it out",
+    "schedule.refit_head": "trials that are judged epoch by epoch leave it out",
 }
 
 

@@ -45,7 +45,7 @@ EpochWatcher = Callable[[Epoch], bool]
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The best epoch's network (averaged weights, evaluation mode) and how training went."""
+    """The best epoch's network (averaged weights, head fitted again where the recipe says so) and how training went."""
 
     network: Network
     history: History
