@@ -60,3 +60,9 @@ def test_epochs_mark_the_one_that_was_kept(run: SyntheticRun):
     rows = epochs_table(run.history).rows
     assert [row[0] for row in rows if "kept" in str(row[0])] == ["7 (kept)"]
     assert values(rows[2])[3] == run.history.epochs[2].validation_macro_auroc
+
+
+def test_epochs_say_when_their_head_is_not_the_one_that_was_kept(run: SyntheticRun):
+    assert not epochs_table(run.history).note
+    again = msgspec.structs.replace(run.history, refit_seconds=12.5)
+    assert epochs_table(again).note == "Validation figures are of the head before it was fitted again."

@@ -33,11 +33,11 @@ train(studies=studies, split=studies, recipe=read_json(recipe, Recipe), out=out,
 """
 
 
-def small_recipe(epochs=3):
+def small_recipe(epochs=3, **schedule):
     return Recipe(
         model=ModelRecipe(architecture="resnet18", weights="none"),
         preprocessing=Preprocessing(size=32),
-        schedule=Schedule(epochs=epochs, batch_size=16, ema_decay=0.9),
+        schedule=Schedule(epochs=epochs, batch_size=16, ema_decay=0.9, **schedule),
     )
 
 
@@ -120,7 +120,7 @@ def test_sigkill_at_random_points_ends_as_an_uninterrupted_run(noise_studies, tm
 def test_two_processes_train_to_the_same_metrics_within_noise(tmp_path):
     studies = tmp_path / "studies"
     index = write_noise_studies(studies, films=120)
-    recipe = small_recipe(epochs=5)
+    recipe = small_recipe(epochs=5, refit_head=True)
     alone, together = tmp_path / "alone", tmp_path / "together"
     subprocess.run([sys.executable, "-c", PROGRAM, *arguments(alone, studies, recipe)], check=True)
     program = tmp_path / "program.py"
@@ -132,6 +132,7 @@ def test_two_processes_train_to_the_same_metrics_within_noise(tmp_path):
     accuracy = {}
     for name in (alone, together):
         checkpoint = read_checkpoint(name / "checkpoint")
+        assert checkpoint.history.refit_seconds > 0
         outputs = infer(checkpoint.network, films.films)
         accuracy[name] = (outputs.logits.argmax(1) == films.labels).mean()
     assert accuracy[together] == pytest.approx(accuracy[alone], abs=0.1)

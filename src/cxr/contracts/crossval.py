@@ -32,7 +32,7 @@ class FoldScore(Contract, frozen=True, kw_only=True):
         withheld: sources.
         train_films, test_films: how many.
         best_epoch: of its training.
-        seconds: of its training, all epochs.
+        seconds: of its training, all epochs and fitting the head again.
         metrics: macro_auroc and accuracy of the withheld films, over the findings that they have.
         trust: on the withheld films, with temperature and limits from the fold's validation films.
     """

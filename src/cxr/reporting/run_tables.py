@@ -94,6 +94,7 @@ def epochs_table(history: History) -> Table:
             "Films per second",
         ),
         rows=tuple(rows),
+        note="Validation figures are of the head before it was fitted again." if history.refit_seconds else "",
     )
 
 
