@@ -2,8 +2,9 @@ import msgspec
 import pytest
 
 from cxr.contracts.files import read_json, write_json
-from cxr.contracts.recipe import Recipe
+from cxr.contracts.recipe import Recipe, Schedule, for_trials
 from cxr.contracts.resolve import check_recipe
+from cxr.contracts.search import SearchSpace
 from cxr.errors import ContractError, RecipeError
 
 
@@ -25,6 +26,15 @@ def test_the_defaults_that_are_promised_to_users():
     assert (recipe.split.train, recipe.split.validation) == (0.8, 0.1)
     assert (recipe.evaluation.triage_sensitivity, recipe.evaluation.triage_specificity) == (0.9, 0.7)
     assert (recipe.search.algorithm, recipe.search.trials) == ("bayesianoptimization", 15)
+
+
+@pytest.mark.parametrize(("objective", "refitted"), [("macro_auroc", False), ("worst_source_auroc", True)])
+def test_a_trial_fits_the_head_again_only_where_the_network_at_the_end_is_judged(objective, refitted):
+    search = SearchSpace(objective=objective, epochs=2)
+    recipe = Recipe(schedule=Schedule(epochs=9, refit_head=True), search=search)
+    trial = for_trials(recipe)
+    assert (trial.schedule.epochs, trial.schedule.refit_head) == (2, refitted)
+    assert msgspec.structs.replace(trial, schedule=recipe.schedule) == recipe
 
 
 def test_a_recipe_of_a_later_version_is_refused(tmp_path):

@@ -42,7 +42,7 @@ def network():
 
 def frequent_first(train):
     """Fewer films of the later classes, and of them fewer of source b."""
-    often = (train.labels == 0) | (train.index.films["source"].to_numpy() == "a")
+    often = (train.labels == 0) | (np.array(train.sources) == "a")
     return train.take(often | (np.arange(len(train)) % 4 == 1))
 
 
@@ -59,10 +59,9 @@ def counted(train, way):
         return np.ones(len(train))
     weights = 1 / np.bincount(train.labels)[train.labels]
     if way == "sources":
-        alike = [(train.labels == label) & (np.array(train.sources) == source)
-                 for label, source in zip(train.labels, train.sources, strict=True)]  # fmt: skip
-        of_finding = [len(set(np.array(train.sources)[train.labels == label])) for label in train.labels]
-        weights = 1 / (np.array([same.sum() for same in alike]) * of_finding)
+        pairs = list(zip(train.labels, train.sources, strict=True))
+        sources_of = {label: len({source for other, source in pairs if other == label}) for label, _ in pairs}
+        weights = np.array([1 / (pairs.count(pair) * sources_of[pair[0]]) for pair in pairs])
     return weights / weights.mean()
 
 

@@ -45,7 +45,11 @@ EpochWatcher = Callable[[Epoch], bool]
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The best epoch's network (averaged weights, head fitted again where the recipe says so) and how training went."""
+    """The best epoch's network and how training went.
+
+    Attributes:
+        network: averaged weights, the head fitted again where the recipe says so, in evaluation mode.
+    """
 
     network: Network
     history: History
