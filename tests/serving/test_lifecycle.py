@@ -145,4 +145,4 @@ def test_every_backend_serves(phantom_run, film, tmp_path, service):
         with started(phantom_run.bundle, tmp_path / backend, "--backend", backend) as other, other.client() as client:
             assert client.get("/health").json()["backend"].startswith(backend)
             got = client.post("/predict", content=film).json()["probabilities"]
-        assert got == pytest.approx(expected, abs=1e-3)
+        assert got == pytest.approx(expected, abs=service.tolerance())

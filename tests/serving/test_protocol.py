@@ -63,7 +63,7 @@ def images(films, *, binary=True, outputs=None):
     return InferRequest("cxr", [tensor], request_outputs=requested)
 
 
-def test_a_batch_of_films_in_three_formats(infer, film):
+def test_a_batch_of_films_in_three_formats(infer, service, film):
     pixels = np.asarray(Image.open(io.BytesIO(film)))
     jpeg = io.BytesIO()
     Image.fromarray(pixels).save(jpeg, "JPEG", quality=95)
@@ -71,7 +71,8 @@ def test_a_batch_of_films_in_three_formats(infer, film):
     assert list(answer) == OUTPUTS
     assert answer["probabilities"].shape == (3, 3)
     np.testing.assert_allclose(answer["probabilities"].sum(1), 1, atol=1e-5)
-    np.testing.assert_allclose(answer["probabilities"][0], answer["probabilities"][1], atol=1e-5)
+    # films of one request may be run in several passes
+    np.testing.assert_allclose(answer["probabilities"][0], answer["probabilities"][1], atol=service.tolerance())
     np.testing.assert_allclose(answer["probabilities"][0], answer["probabilities"][2], atol=0.2)
     np.testing.assert_allclose(answer["confidence"], answer["probabilities"].max(1), atol=1e-6)
     assert answer["referred"].dtype == bool

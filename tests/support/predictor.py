@@ -16,6 +16,7 @@ from PIL import Image
 
 from cxr.serving.security.keys import Scope, create_key
 from cxr.serving.security.tls import development_certificate
+from support.precision import TOLERANCE
 
 RATE = 1_000_000
 """Requests a minute: tests ask as fast as they can."""
@@ -40,6 +41,11 @@ class RunningService:
         verify = ssl.create_default_context(cafile=str(self.ca)) if self.ca else True
         headers = {} if scope is None else {"X-API-Key": self.keys[scope]}
         return httpx.Client(base_url=self.url, verify=verify, headers=headers, timeout=60)
+
+    def tolerance(self) -> float:
+        """How far probabilities of one film may differ between passes, by the precision of "openvino on cpu, bf16"."""
+        with self.client() as client:
+            return TOLERANCE[client.get("/health").json()["backend"].rsplit(", ", 1)[1]]
 
 
 def enlarged(path: Path, side: int = 256) -> bytes:
