@@ -11,6 +11,7 @@ from cxr.contracts.bundle import read_bundle
 from cxr.errors import REJECTION_CODES
 from cxr.steps.predict import Reader
 from support.films import SECRETS, chest, dicom, encoded
+from support.trail import events_of
 
 PROBLEM = {"request_id", "code", "reason", "what_to_do"}
 
@@ -57,6 +58,13 @@ def test_a_film_is_answered_as_cxr_predict_answers_it(client, service, film, rea
     for finding, probability in expected.probabilities.items():
         assert body["probabilities"][finding] == pytest.approx(probability, abs=tolerance)
     assert (body["width"], body["height"]) == (256, 256)
+
+
+def test_what_was_answered_is_in_the_audit_trail(client, service, film):
+    told = client.post("/predict", **upload(film)).raise_for_status().json()
+    recorded = next(event for event in events_of(service.state) if event.get("request_id") == told["request_id"])
+    for field in ("probabilities", "decision", "confidence", "distance", "referred", "prediction_set", "bundle"):
+        assert recorded[field] == told[field]
 
 
 def test_a_film_may_be_the_whole_body_and_a_dicom(client, film, phantom_run):

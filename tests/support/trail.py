@@ -2,7 +2,9 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from cxr.serving.audit.chain import Chain
 from cxr.serving.audit.report import AuditReport
@@ -16,10 +18,13 @@ def report_of(state: Path) -> AuditReport:
     return verify(folder_source(state / "audit", chain), chain)
 
 
-def kinds_of(state: Path) -> Counter[str]:
-    """How many records of each kind there are."""
-    kinds: Counter[str] = Counter()
+def events_of(state: Path) -> Iterator[dict[str, Any]]:
+    """What was recorded, oldest first."""
     for segment in sorted((state / "audit").glob("segment-*")):
         for line in segment.read_bytes().splitlines():
-            kinds[json.loads(line)["event"]["kind"]] += 1
-    return kinds
+            yield json.loads(line)["event"]
+
+
+def kinds_of(state: Path) -> Counter[str]:
+    """How many records of each kind there are."""
+    return Counter(event["kind"] for event in events_of(state))

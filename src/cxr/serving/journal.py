@@ -116,6 +116,7 @@ class Journal(Collector):
                 confidence=prediction.confidence,
                 distance=prediction.distance,
                 referred=prediction.referred,
+                prediction_set=prediction.prediction_set,
             )
         )
 

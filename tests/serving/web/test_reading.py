@@ -44,6 +44,32 @@ def test_a_decision_is_shown_with_its_confidence(signed_in: Visit, pngs: dict[st
     expect(signed_in.page.locator("#announcer")).to_contain_text("Tuberculosis, confidence 97.3%")
 
 
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        (["Normal", "Tuberculosis"], "Prediction set: Normal or Tuberculosis."),
+        (["Pneumonia"], "Prediction set: Pneumonia."),
+        ([], "Prediction set: none of the findings."),
+    ],
+)
+def test_the_prediction_set_is_told_with_what_it_promises(
+    signed_in: Visit, pngs: dict[str, bytes], held: list[str], said: str
+) -> None:
+    with signed_in.service.client() as client:
+        error = client.get("/model").json()["prediction_sets"]["error"]
+    signed_in.alter(referred=[], out_of_distribution=False, prediction_set=held)
+    signed_in.choose(("film.png", pngs["Normal"]))
+    expect(signed_in.page.locator(".possible")).to_contain_text(said)
+    expect(signed_in.page.locator(".possible")).to_contain_text(f"{100 * (1 - error):.1f}%")
+
+
+def test_a_film_without_a_prediction_set_tells_none(signed_in: Visit, pngs: dict[str, bytes]) -> None:
+    signed_in.alter(referred=[], out_of_distribution=False, prediction_set=None)
+    signed_in.choose(("film.png", pngs["Normal"]))
+    expect(signed_in.page.locator("#result")).to_contain_text("calibrated confidence")
+    expect(signed_in.page.locator(".possible")).to_have_count(0)
+
+
 def test_every_operating_point_is_marked_with_its_verdict(signed_in: Visit, pngs: dict[str, bytes]) -> None:
     with signed_in.service.client() as client:
         told = client.post("/predict", content=pngs["Normal"]).json()["operating_points"]

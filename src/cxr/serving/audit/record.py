@@ -55,6 +55,8 @@ class Prediction(_Event, frozen=True, kw_only=True, tag="prediction"):
         confidence: its calibrated probability.
         distance: from the training films.
         referred: why a radiologist must look first; empty when nothing asks for it.
+        prediction_set: findings that the film may have; None where the bundle has no limits for it, and in records of
+            before it was recorded.
     """
 
     request_id: RequestId
@@ -71,6 +73,7 @@ class Prediction(_Event, frozen=True, kw_only=True, tag="prediction"):
     confidence: float
     distance: float
     referred: tuple[Code, ...] = ()
+    prediction_set: tuple[Name, ...] | None = None
 
 
 class Refusal(_Event, frozen=True, kw_only=True, tag="refusal"):

@@ -43,7 +43,8 @@ function reading(prediction, model) {
     el("section", { class: strange ? "figures void" : "figures", "aria-labelledby": "figures-title" },
       el("h3", { id: "figures-title" }, "Probabilities"),
       strange ? el("p", { class: "quiet" }, "Without meaning for this film; shown so that nothing is hidden.") : "",
-      ...findings(prediction, model)),
+      ...findings(prediction, model),
+      strange ? "" : possible(prediction, model)),
     origin(prediction, model),
   ];
 }
@@ -89,6 +90,19 @@ function findings(prediction, model) {
       chips(finding, points, detail));
   });
   return [el("ul", { class: "findings" }, ...rows), detail];
+}
+
+/** The prediction set, in a sentence; nothing where the model has none. */
+function possible({ prediction_set: held }, model) {
+  if (!held) return "";
+  const missed = model?.prediction_sets?.error;
+  const promise = missed === undefined ? "" : ` Of the patients with a finding, whichever it is, ${percent(1 - missed)} `
+    + "are to get a set with it, at hospitals like those that the model learnt from.";
+  return el("p", { class: "possible" },
+    el("span", { class: "label" }, "Prediction set: "),
+    el("strong", {}, held.length > 0 ? held.join(" or ") : "none of the findings"),
+    ".",
+    el("span", { class: "quiet" }, promise));
 }
 
 function bar(finding, probability, points) {
