@@ -4,7 +4,7 @@
 
 Every row adds one thing to the row above and is measured by `cxr crossval`: sources are withheld, linked ones together
 and those that lack a finding with one that has it, and films are scored by networks that never saw them. All rows have
-the same number of optimiser steps; in all but the last two the backbone sees the same number of pixels. Killed and
+the same number of optimiser steps; in all but the last three the backbone sees the same number of pixels. Killed and
 started again with the same `--scratch`, it goes on where it was.
 """
 
@@ -48,6 +48,7 @@ def rows(side: int) -> dict[str, Values]:
             "loss.kind": "focal",
             "loss.label_smoothing": 0.0,
             "schedule.refit_head": False,
+            "evaluation.unseen_share": 0.0,
         },
         "+ EfficientNet-Lite0 from ImageNet weights": {
             "model.architecture": "efficientnet_lite0",
@@ -68,6 +69,7 @@ def rows(side: int) -> dict[str, Values]:
         "+ phantoms": {"sampling.phantoms": 1500},
         f"+ {larger} px": framed(larger),
         "+ head fitted again": {"schedule.refit_head": True},
+        "+ calibrated for unseen sources": {"evaluation.unseen_share": 0.5},
     }
 
 

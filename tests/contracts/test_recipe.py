@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from cxr.contracts.files import read_json, write_json
-from cxr.contracts.recipe import Recipe, Schedule, for_trials
+from cxr.contracts.recipe import EvaluationRecipe, Recipe, Schedule, for_trials
 from cxr.contracts.resolve import check_recipe
 from cxr.contracts.search import SearchSpace
 from cxr.errors import ContractError, RecipeError
@@ -31,10 +31,13 @@ def test_the_defaults_that_are_promised_to_users():
 @pytest.mark.parametrize(("objective", "refitted"), [("macro_auroc", False), ("worst_source_auroc", True)])
 def test_a_trial_fits_the_head_again_only_where_the_network_at_the_end_is_judged(objective, refitted):
     search = SearchSpace(objective=objective, epochs=2)
-    recipe = Recipe(schedule=Schedule(epochs=9, refit_head=True), search=search)
+    evaluation = EvaluationRecipe(unseen_share=0.5)
+    recipe = Recipe(schedule=Schedule(epochs=9, refit_head=True), search=search, evaluation=evaluation)
     trial = for_trials(recipe)
+    check_recipe(trial)
     assert (trial.schedule.epochs, trial.schedule.refit_head) == (2, refitted)
-    assert msgspec.structs.replace(trial, schedule=recipe.schedule) == recipe
+    assert bool(trial.evaluation.unseen_share) == refitted
+    assert msgspec.structs.replace(trial, schedule=recipe.schedule, evaluation=evaluation) == recipe
 
 
 def test_a_recipe_of_a_later_version_is_refused(tmp_path):

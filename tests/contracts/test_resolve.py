@@ -32,6 +32,13 @@ def test_recipes_for_films_of_patients_are_those_that_hold_up_on_other_hospitals
     assert all(parameter.field != "loss.gamma" for parameter in recipe.search.parameters)
 
 
+def test_films_of_unseen_sources_need_a_head_that_is_fitted_again():
+    assert "evaluation.unseen_share needs schedule.refit_head=true, is 0.5" in refusal(
+        "default", ["evaluation.unseen_share=0.5"]
+    )
+    assert resolve_recipe("default", ["evaluation.unseen_share=0.5", "schedule.refit_head=true"])
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_shipped_recipe_is_valid_and_says_what_it_is_for(name):
     recipe = resolve_recipe(name)

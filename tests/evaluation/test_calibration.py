@@ -7,9 +7,11 @@ from scipy.optimize import minimize_scalar
 from sklearn import metrics as oracle
 
 from cxr.evaluation.calibration import (
+    LabelledLogits,
     brier,
     equal_mass_bins,
     expected_calibration_error,
+    fit_shared_temperature,
     fit_temperature,
     log_loss,
     softmax,
@@ -47,6 +49,44 @@ def test_the_temperature_minimises_the_likelihood(prior, scale):
     expected = np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-7}).x)
     found = fit_temperature(logits * np.float32(scale), labels, prior_films=prior)
     assert found == pytest.approx(expected, rel=1e-4)
+
+
+@given(seed=st.integers(0, 1000))
+def test_a_film_of_weight_k_counts_as_k_films(seed):
+    logits, labels, _ = draw_logits(40, seed=seed)
+    times = weights_for(40, rows=1, seed=seed)[0].astype(int)
+    repeated = fit_temperature(np.repeat(logits, times, axis=0), np.repeat(labels, times), prior_films=0)
+    weighted = fit_temperature(logits, labels, weights=times * 40 / times.sum(), prior_films=0)
+    assert weighted == pytest.approx(repeated, rel=1e-6)
+
+
+def drawn(temperature, films, seed):
+    """Films whose probabilities are right at a temperature."""
+    logits = draw_logits(films, seed=seed)[0].astype(float)
+    return LabelledLogits(logits * temperature, true_labels(softmax(logits), seed=seed))
+
+
+def test_a_shared_temperature_lies_between_those_of_both_sides_by_their_share():
+    known, unseen = drawn(0.7, 4000, 1), drawn(2.0, 400, 2)
+    found = [fit_shared_temperature(known, unseen, unseen_share=share) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    assert found == sorted(found)
+    assert found[0] == fit_temperature(*known)
+    assert found[4] == pytest.approx(fit_temperature(*unseen), rel=0.01)
+    assert found[1] > found[0] * 1.05
+    assert found[3] < found[4] * 0.95
+
+
+def test_a_share_does_not_hang_on_how_many_films_a_side_has():
+    known, unseen = drawn(0.7, 400, 1), drawn(2.0, 200, 2)
+    often = LabelledLogits(np.repeat(unseen.logits, 9, axis=0), np.repeat(unseen.labels, 9))
+    once, nine = (fit_shared_temperature(known, side, unseen_share=0.5) for side in (unseen, often))
+    assert once == pytest.approx(nine, rel=0.01)
+
+
+@pytest.mark.parametrize("unseen", [None, LabelledLogits(np.zeros((0, 3)), np.zeros(0, np.int64))])
+def test_without_unseen_films_the_known_ones_alone_count(unseen):
+    known = drawn(0.7, 400, 1)
+    assert fit_shared_temperature(known, unseen, unseen_share=0.5) == fit_temperature(*known)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])

@@ -4,6 +4,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cxr.contracts.recipe import EvaluationRecipe
+from cxr.evaluation.calibration import LabelledLogits
 from cxr.evaluation.scored import ScoredFilms
 from cxr.evaluation.thresholds import fit_calibration, fit_operating_points, measure_operating_points
 from support.scored import FINDINGS, draw_films, draw_logits
@@ -85,6 +86,28 @@ def test_the_calibration_belongs_to_the_tempered_probabilities():
     for one, other in zip(cold.operating_points, warm.operating_points, strict=True):
         assert one.threshold == pytest.approx(other.threshold, abs=1e-3)
     assert cold.validation_films == 400
+
+
+def test_unseen_films_move_the_temperature_and_all_that_follows_it():
+    logits, labels, groups = draw_logits(400, quality=3)
+    unseen = LabelledLogits(draw_logits(100, quality=0.5, seed=1)[0], draw_logits(100, quality=0.5, seed=1)[1])
+    plain, shared = (
+        fit_calibration(
+            logits, labels, groups, findings=FINDINGS, recipe=EvaluationRecipe(unseen_share=share), unseen=unseen
+        )
+        for share in (0.0, 0.5)
+    )
+    assert (plain.unseen_films, shared.unseen_films) == (0, 100)
+    assert plain == fit_calibration(logits, labels, groups, findings=FINDINGS, recipe=RECIPE)
+    assert shared.temperature > 1.1 * plain.temperature
+    for finding in FINDINGS:
+        one, other = (found.prediction_sets.least_probability[finding] for found in (shared, plain))
+        assert one < other
+    assert all(
+        one.threshold < other.threshold
+        for one, other in zip(shared.operating_points, plain.operating_points, strict=True)
+        if other.threshold > 0.6
+    )
 
 
 def test_points_are_measured_as_a_count_by_hand_says():

@@ -118,6 +118,34 @@ def test_the_penalty_does_not_hang_on_how_many_films_there_are(network, parts):
     assert 0.01 < float(once.abs().max()) < 10
 
 
+def of_source(films, source):
+    return np.array(films.sources) == source
+
+
+def test_films_are_read_by_the_head_that_is_fitted_without_their_source(network, parts):
+    recipe = small_recipe(sampling=Sampling(balance="sources"))
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    rows, logits = refit.read_unseen(network, recipe, **parts)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert sorted(rows) == list(range(len(parts["validation"])))
+    for source in "ab":
+        refit.refit_head(network, recipe, parts["train"].take(~of_source(parts["train"], source)))
+        mine = of_source(parts["validation"], source)[rows]
+        expected = infer(network, parts["validation"].films).logits[rows[mine]]
+        np.testing.assert_allclose(logits[mine], expected, atol=1e-3)
+
+
+def test_a_source_that_has_the_only_films_of_a_finding_is_not_read(network, parts):
+    train = parts["train"]
+    train = train.take(of_source(train, "a") | (train.labels != 2))
+    rows, logits = refit.read_unseen(network, small_recipe(), train, parts["validation"])
+    assert set(np.array(parts["validation"].sources)[rows]) == {"b"}
+    assert logits.shape == (len(rows), 3)
+    one = train.take(of_source(train, "a"))
+    rows, logits = refit.read_unseen(network, small_recipe(), one, parts["validation"])
+    assert (rows.shape, logits.shape) == ((0,), (0, 3))
+
+
 def test_a_run_that_was_killed_while_it_was_fitted_ends_with_the_same_bits(parts, tmp_path, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt

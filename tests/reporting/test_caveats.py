@@ -145,6 +145,13 @@ def test_a_referral_limit_that_validation_could_not_back_is_a_limit(
     assert not warned or "at most 7.1%" in found[0].text
 
 
+def test_a_temperature_made_for_other_hospitals_too_is_told(calibration: Calibration):
+    changed = msgspec.structs.replace(calibration, refer_error_bound=None, unseen_films=1234)
+    (found,) = calibration_caveats(changed)
+    assert found.title == "Probabilities are made for other hospitals too"
+    assert "1,234 validation films" in found.text
+
+
 @pytest.mark.parametrize(
     ("short", "stored_side", "warned"), [(223, 256, True), (224, 256, False), (128, 128, False), (127, 128, True)]
 )

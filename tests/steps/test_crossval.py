@@ -1,6 +1,8 @@
 import csv
 import math
+import shutil
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -109,6 +111,31 @@ def test_a_network_never_sees_the_source_that_it_is_tested_on(studies, parts, tm
         assert not set(fold.withheld) & (sources["train"] | sources["validation"])
 
 
+def test_a_fold_is_calibrated_with_films_that_a_head_does_not_know(studies, tmp_path, monkeypatch):
+    films = StudyIndex.read(studies).films
+    three = StudyIndex(films.assign(source=["abc"[number // 3 % 3] for number in range(len(films))]))
+    three.write(tmp_path / "studies")
+    (tmp_path / "studies" / "images").symlink_to(studies / "images")
+    again = msgspec.structs.replace(RECIPE, schedule=msgspec.structs.replace(RECIPE.schedule, refit_head=True))
+    split(studies=tmp_path / "studies", out=tmp_path / "split", recipe=again)
+    plain = run(tmp_path / "studies", tmp_path / "split", tmp_path, again)
+    shared = msgspec.structs.replace(again, evaluation=EvaluationRecipe(resamples=100, unseen_share=1.0))
+    given = []
+    fit = step.fit_shared_temperature
+
+    def watched(known, unseen, **share):
+        given.append((known, unseen))
+        return fit(known, unseen, **share)
+
+    monkeypatch.setattr(step, "fit_shared_temperature", watched)
+    monkeypatch.setattr(step, "fit", lambda **_: pytest.fail("a finished fold is trained again"))
+    shutil.rmtree(tmp_path / "out")
+    found = run(tmp_path / "studies", tmp_path / "split", tmp_path, shared)
+    assert len(given) == 3
+    assert all(len(unseen.labels) == len(known.labels) > 0 for known, unseen in given)
+    assert found.trust.ece != plain.trust.ece
+
+
 def test_folds_of_another_index_are_refused(studies, parts, tmp_path):
     StudyIndex.read(parts).write(tmp_path)
     folds = read_json(parts / FOLDS_FILE, Folds)
@@ -135,14 +162,14 @@ def test_missing_weights_are_refused_before_anything_is_trained(studies, parts, 
 def test_logits_that_were_kept_are_those_of_the_withheld_films(done):
     report, folder = done
     kept = sorted((folder / "s").glob("crossval-*/*.npz"))
-    assert [path.stem for path in kept] == ["a", "b"]
+    assert [path.name for path in kept] == ["a.tested.npz", "b.tested.npz"]
     assert [len(np.load(path)["logits"]) for path in kept] == [fold.test_films for fold in report.folds]
 
 
 def test_promises_of_known_sources_are_measured_on_the_withheld_films(done):
     report, folder = done
     for fold in report.folds:
-        limits = np.load(next((folder / "s").glob(f"crossval-*/{fold.withheld[0]}.npz")))
+        limits = np.load(next((folder / "s").glob(f"crossval-*/{fold.withheld[0]}.tested.npz")))
         assert len(limits["validation"]) > 0
         assert fold.trust.prediction_sets.error == RECIPE.evaluation.conformal_error
         assert all(found.chance is None for found in fold.trust.prediction_sets.per_class.values())

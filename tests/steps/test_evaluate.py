@@ -1,5 +1,6 @@
 import shutil
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ from cxr.contracts.bundle import PictureGate
 from cxr.contracts.evaluated import read_predictions
 from cxr.contracts.files import file_digest, read_json
 from cxr.contracts.metrics import Calibration, MetricsReport
+from cxr.contracts.recipe import Schedule
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import Split
 from cxr.errors import BundleError, ContractError
@@ -102,6 +104,23 @@ def test_calibration_never_sees_a_test_film(run, noise_studies, tmp_path):
     )
     assert found == expected
     assert other.per_class["Normal"]["auroc"].value != report.per_class["Normal"]["auroc"].value
+
+
+def test_the_temperature_heeds_films_as_a_head_reads_them_that_does_not_know_their_source(run, noise_studies, tmp_path):
+    _, model, plain = run
+    evaluation = msgspec.structs.replace(model.recipe.evaluation, unseen_share=0.5)
+    recipe = msgspec.structs.replace(model.recipe, evaluation=evaluation, schedule=Schedule(refit_head=True))
+    write_random_checkpoint(tmp_path / "checkpoint", recipe)
+    films = StudyIndex.read(noise_studies).films.copy()
+    films.loc[films.index[films["split"] == "validation"][0], "label"] = None
+    StudyIndex(films).write(tmp_path / "split")
+    arguments = {"studies": noise_studies, "checkpoint": tmp_path / "checkpoint"}
+    report = evaluate(**arguments, split=noise_studies, out=tmp_path / "evaluation")
+    found = read_json(tmp_path / "evaluation" / "calibration.json", Calibration)
+    assert (found.unseen_films, found.validation_films) == (12, 12)
+    assert report.temperature == found.temperature != plain.temperature
+    evaluate(**arguments, split=tmp_path / "split", out=tmp_path / "fewer")
+    assert read_json(tmp_path / "fewer" / "calibration.json", Calibration).unseen_films == 11
 
 
 def test_unlabelled_films_are_predicted_and_not_measured(run, noise_studies, tmp_path):

@@ -83,6 +83,8 @@ class Calibration(Contract, frozen=True, kw_only=True):
         refer_error_bound: upper confidence limit of the share of wrong decisions among validation films at or above
             `refer_below`.
         prediction_sets: null in version 1.
+        unseen_films: validation films that the temperature heeds as read by heads that know no film of their source
+            (`evaluation.unseen_share`).
     """
 
     version: Literal[1, 2] = 2
@@ -93,6 +95,7 @@ class Calibration(Contract, frozen=True, kw_only=True):
     refer_error: float | None = None
     refer_error_bound: float | None = None
     prediction_sets: PredictionSetLimits | None = None
+    unseen_films: int = 0
 
 
 class FindingCoverage(Contract, frozen=True, kw_only=True):

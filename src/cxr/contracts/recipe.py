@@ -165,6 +165,9 @@ class EvaluationRecipe(Contract, frozen=True, kw_only=True):
         referral_error: share of wrong decisions to tolerate among the films that are not referred to a radiologist.
         referral_confidence: with which the share on validation must be at most that, were other patients drawn.
         conformal_error: share of patients, of each finding, whose prediction set may lack it.
+        unseen_share: of the likelihood that the temperature is fitted to, what validation films have as read by heads
+            that know no film of their source, so that probabilities promise less where the network meets a new
+            hospital; more than 0 needs schedule.refit_head.
         subgroup_gap: a subgroup that does worse than the other films by more is flagged.
         subgroup_patients: fewer than this in a subgroup or in the other films, and their gap is not judged.
         severities: of each corruption, 1 (mild) to 5 (severe).
@@ -177,6 +180,7 @@ class EvaluationRecipe(Contract, frozen=True, kw_only=True):
     referral_error: Fraction = 0.05
     referral_confidence: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.9
     conformal_error: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.1
+    unseen_share: Fraction = 0.0
     subgroup_gap: Fraction = 0.1
     subgroup_patients: Count = 20
     severities: tuple[Annotated[int, Meta(ge=1, le=5)], ...] = (1, 2, 3, 4, 5)
@@ -262,8 +266,10 @@ class Recipe(Contract, frozen=True, kw_only=True):
 def for_trials(recipe: Recipe) -> Recipe:
     """The recipe that a trial of the search trains: as many epochs as the search says.
 
-    The head is fitted again only where the network at the end is what is judged.
+    The head is fitted again, and read without a source, only where the network at the end is what is judged.
     """
     refit = recipe.schedule.refit_head and recipe.search.objective == "worst_source_auroc"
     schedule = msgspec.structs.replace(recipe.schedule, epochs=recipe.search.epochs, refit_head=refit)
-    return msgspec.structs.replace(recipe, schedule=schedule)
+    share = recipe.evaluation.unseen_share if refit else 0.0
+    evaluation = msgspec.structs.replace(recipe.evaluation, unseen_share=share)
+    return msgspec.structs.replace(recipe, schedule=schedule, evaluation=evaluation)

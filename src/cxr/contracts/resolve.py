@@ -51,6 +51,11 @@ def check_recipe(recipe: Recipe) -> None:
             f"split.train + split.validation must be under 1 to leave test films, is {split.train:g} + "
             f"{split.validation:g}; lower one of them"
         )
+    if recipe.evaluation.unseen_share and not recipe.schedule.refit_head:
+        raise RecipeError(
+            "evaluation.unseen_share needs schedule.refit_head=true, is "
+            f"{recipe.evaluation.unseen_share:g} without it; set it to 0, or let the head be fitted again"
+        )
     check_search(recipe)
 
 

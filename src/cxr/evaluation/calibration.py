@@ -1,6 +1,7 @@
 """Whether probabilities mean what they say, and the temperature that makes them."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,44 @@ def softmax(logits: npt.NDArray[np.floating], *, temperature: float = 1.0) -> Fl
     return probabilities
 
 
-def fit_temperature(logits: npt.NDArray[np.floating], labels: Ints, *, prior_films: float = 1.0) -> float:
+class LabelledLogits(NamedTuple):
+    """Logits [n, c] of films and their labels, int64 [n]."""
+
+    logits: npt.NDArray[np.floating]
+    labels: Ints
+
+
+def fit_shared_temperature(known: LabelledLogits, unseen: LabelledLogits | None, *, unseen_share: float) -> float:
+    """One temperature for films of known sources and of others, by the share of the likelihood that each side has.
+
+    A temperature of known sources alone is too sharp wherever a network meets another one. Fitting it to several
+    sources at once is due to Yu et al. (2022, "Robust calibration with multi-domain temperature scaling").
+
+    Args:
+        known: validation films, whose sources the network knows.
+        unseen: films as read by what does not know their sources; without any, `known` alone counts.
+        unseen_share: 0 leaves `unseen` out, 1 leaves `known` out.
+    """
+    if unseen is None or not len(unseen.labels) or not unseen_share:
+        return fit_temperature(known.logits, known.labels)
+    shares = ((known, 1 - unseen_share), (unseen, unseen_share))
+    total = len(known.labels) + len(unseen.labels)
+    return fit_temperature(
+        np.concatenate([films.logits for films, _ in shares]),
+        np.concatenate([films.labels for films, _ in shares]),
+        weights=np.concatenate(
+            [np.full(len(films.labels), total * share / len(films.labels)) for films, share in shares]
+        ),
+    )
+
+
+def fit_temperature(
+    logits: npt.NDArray[np.floating],
+    labels: Ints,
+    *,
+    weights: Floats | None = None,
+    prior_films: float = 1.0,
+) -> float:
     """The temperature that minimises the negative log-likelihood of labelled films (Guo et al. 2017).
 
     The likelihood is convex in 1/temperature, so its derivative is bisected. When the films hold no error it has no
@@ -28,6 +66,7 @@ def fit_temperature(logits: npt.NDArray[np.floating], labels: Ints, *, prior_fil
     Args:
         logits: [n, c] of validation films.
         labels: int64 [n].
+        weights: of the films, [n], whose sum is n; all alike when None.
         prior_films: 0 gives the plain maximum of the likelihood.
 
     Returns:
@@ -36,11 +75,11 @@ def fit_temperature(logits: npt.NDArray[np.floating], labels: Ints, *, prior_fil
     scores = logits.astype(np.float64)
     unknown = prior_films / (len(labels) + prior_films)
     rows = np.arange(len(labels))
-    target = float(((1 - unknown) * scores[rows, labels] + unknown * scores.mean(axis=1)).mean())
+    target = np.average((1 - unknown) * scores[rows, labels] + unknown * scores.mean(axis=1), weights=weights)
 
     def too_sharp(sharpness: float) -> bool:
         expected = (softmax(scores, temperature=1 / sharpness) * scores).sum(axis=1)
-        return bool(expected.mean() > target)
+        return bool(np.average(expected, weights=weights) > target)
 
     low, high = (math.log(1 / temperature) for temperature in reversed(_TEMPERATURES))
     for _ in range(60):

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from cxr.contracts.metrics import Calibration, OperatingPoint
 from cxr.contracts.recipe import EvaluationRecipe
 from cxr.evaluation.arrays import Floats, Ints, ratio
-from cxr.evaluation.calibration import fit_temperature
+from cxr.evaluation.calibration import LabelledLogits, fit_shared_temperature
 from cxr.evaluation.conformal import fit_prediction_sets
 from cxr.evaluation.discrimination import Ranking
 from cxr.evaluation.scored import ScoredFilms
@@ -34,6 +34,7 @@ def fit_calibration(
     *,
     findings: tuple[str, ...],
     recipe: EvaluationRecipe,
+    unseen: LabelledLogits | None = None,
 ) -> Calibration:
     """Fit temperature, operating points, referral limit and prediction sets on the validation films.
 
@@ -43,8 +44,9 @@ def fit_calibration(
         groups: patient of each film.
         findings: in the order of the logits.
         recipe: targets of all of them.
+        unseen: validation films as read by what does not know their sources; the temperature alone heeds them.
     """
-    temperature = fit_temperature(logits, labels)
+    temperature = fit_shared_temperature(LabelledLogits(logits, labels), unseen, unseen_share=recipe.unseen_share)
     films = ScoredFilms.from_logits(logits, labels, groups, temperature=temperature, findings=findings)
     refer_below, bound = fit_referral(films, error=recipe.referral_error, confidence=recipe.referral_confidence)
     return Calibration(
@@ -55,6 +57,7 @@ def fit_calibration(
         refer_error_bound=bound,
         prediction_sets=fit_prediction_sets(films, error=recipe.conformal_error),
         validation_films=len(films),
+        unseen_films=len(unseen.labels) if unseen is not None and recipe.unseen_share else 0,
     )
 
 

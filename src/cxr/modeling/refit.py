@@ -1,7 +1,12 @@
-"""Fitting the linear head again when training is over: last-layer retraining (Kirichenko et al. 2023)."""
+"""Fitting the linear head again when training is over: last-layer retraining (Kirichenko et al. 2023).
+
+The same fit without the films of one source says what a head makes of a source that it does not know.
+"""
 
 import logging
 import time
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,25 +43,87 @@ def refit_head(network: Network, recipe: Recipe, train: FilmArray) -> float:
         recipe: how films are weighed.
         train: films with labels; every class of the taxonomy occurs.
     """
-    from sklearn.linear_model import LogisticRegression
-
     start = time.perf_counter()
-    views = [train.films, train.films[:, :, ::-1]] if recipe.augmentation.flip else [train.films]
-    features = np.concatenate([_features(network, films) for films in views])
-    mean, spread = features.mean(axis=0), features.std(axis=0) + _STEADY
-    regression = LogisticRegression(C=_STRENGTH / len(features), max_iter=_ITERATIONS).fit(
-        (features - mean) / spread,
-        np.tile(train.labels, len(views)),
-        sample_weight=np.tile(_film_weights(train, recipe), len(views)),
-    )
-    weight = regression.coef_ / spread
-    bias = regression.intercept_ - weight @ mean
+    views = _views(network, recipe, train)
+    head = _fitted(views, train, recipe)
     with torch.no_grad():
-        network.head.weight.copy_(torch.from_numpy(weight))
-        network.head.bias.copy_(torch.from_numpy(bias))
+        network.head.weight.copy_(torch.from_numpy(head.weight))
+        network.head.bias.copy_(torch.from_numpy(head.bias))
     seconds = time.perf_counter() - start
     logger.info("head fitted again", extra={"films": len(train), "views": len(views), "seconds": round(seconds, 1)})
     return seconds
+
+
+class UnseenReading(NamedTuple):
+    """What heads say of films of sources that they do not know.
+
+    Attributes:
+        rows: int64 [m], of the films that were read.
+        logits: float32 [m, c].
+    """
+
+    rows: npt.NDArray[np.int64]
+    logits: npt.NDArray[np.float32]
+
+
+def read_unseen(network: Network, recipe: Recipe, train: FilmArray, validation: FilmArray) -> UnseenReading:
+    """Read validation films of each source with a head that was fitted without the films of that source.
+
+    The features know the source; the head is fitted as `refit_head` fits it. Left out are the films of a source that no
+    head can do without, because it has the only films of a finding, and of sources without training films.
+
+    Args:
+        network: trained, its own head fitted by `refit_head`; left as it is.
+        recipe: how films are weighed.
+        train: what the network and its head were fitted to.
+        validation: other films, in part of the same sources.
+    """
+    views = _views(network, recipe, train)
+    features = _features(network, validation.films)
+    learnt, asked = np.array(train.sources), np.array(validation.sources)
+    rows, logits = [np.zeros(0, np.int64)], [np.zeros((0, len(TAXONOMY)), np.float32)]
+    for source in _dispensable(train):
+        others = np.flatnonzero(learnt != source)
+        head = _fitted([view[others] for view in views], train.take(others), recipe)
+        rows.append(np.flatnonzero(asked == source))
+        logits.append((features[rows[-1]] @ head.weight.T + head.bias).astype(np.float32))
+    return UnseenReading(np.concatenate(rows), np.concatenate(logits))
+
+
+class _Head(NamedTuple):
+    weight: npt.NDArray[np.float64]
+    """[c, d]"""
+    bias: npt.NDArray[np.float64]
+    """[c]"""
+
+
+def _fitted(views: Sequence[npt.NDArray[np.float32]], films: FilmArray, recipe: Recipe) -> _Head:
+    """The head for features [n, d] of films, one array for each view."""
+    from sklearn.linear_model import LogisticRegression
+
+    features = np.concatenate(views)
+    mean, spread = features.mean(axis=0), features.std(axis=0) + _STEADY
+    regression = LogisticRegression(C=_STRENGTH / len(features), max_iter=_ITERATIONS).fit(
+        (features - mean) / spread,
+        np.tile(films.labels, len(views)),
+        sample_weight=np.tile(_film_weights(films, recipe), len(views)),
+    )
+    weight = regression.coef_ / spread
+    return _Head(weight, regression.intercept_ - weight @ mean)
+
+
+def _dispensable(train: FilmArray) -> Iterator[str]:
+    """Sources without which every finding still occurs."""
+    sources = np.array(train.sources)
+    for source in sorted(set(train.sources)):
+        if len(np.unique(train.labels[sources != source])) == len(TAXONOMY):
+            yield source
+
+
+def _views(network: Network, recipe: Recipe, films: FilmArray) -> list[npt.NDArray[np.float32]]:
+    """Features of films as they are, and mirrored where the recipe mirrors films."""
+    mirrored = [films.films[:, :, ::-1]] if recipe.augmentation.flip else []
+    return [_features(network, view) for view in (films.films, *mirrored)]
 
 
 def _features(network: Network, films: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -90,7 +90,17 @@ def metric_caveats(metrics: MetricsReport) -> Iterator[Caveat]:
 
 
 def calibration_caveats(calibration: Calibration) -> Iterator[Caveat]:
-    """Whether validation was large enough for the limit on the confidence to keep what it is for."""
+    """Whom the probabilities are for, and whether validation was large enough for the limit on the confidence."""
+    if calibration.unseen_films:
+        yield Caveat(
+            title="Probabilities are made for other hospitals too",
+            text=(
+                "Half-way between hospitals that the network knows and those that it does not, one temperature serves "
+                f"both: it heeds {calibration.unseen_films:,} validation films as read by a head that knows no film of "
+                "their source. On the sources of training the model is therefore right more often than it says; on "
+                "others it may still be right less often."
+            ),
+        )
     bound, tolerated = calibration.refer_error_bound, calibration.refer_error
     if bound is not None and tolerated is not None and bound > tolerated:
         yield Caveat(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +21,14 @@ from cxr.domain import Split
 from cxr.errors import ContractError
 from cxr.evaluation.arrays import Mask
 from cxr.evaluation.assess import assess
-from cxr.evaluation.calibration import softmax
+from cxr.evaluation.calibration import LabelledLogits, softmax
 from cxr.evaluation.scored import ScoredFilms
 from cxr.evaluation.thresholds import fit_calibration
 from cxr.modeling.dataset import load_films
 from cxr.reporting.tidy import tidy_metrics
+
+if TYPE_CHECKING:
+    from cxr.modeling.checkpoint import Checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -85,19 +89,44 @@ def evaluate(*, studies: Path, split: Path, checkpoint: Path, out: Path) -> Metr
 
     model = read_checkpoint(checkpoint)
     index = StudyIndex.read(split)
+    device = choose_device(None)
     parts = []
     for name in (Split.VALIDATION, Split.TEST):
         films = load_films(studies, index.part(name), model.recipe.preprocessing)
-        logits = infer(model.network, films.films, device=choose_device(None)).logits
+        logits = infer(model.network, films.films, device=device).logits
         parts.append(_Part(name, films.index, films.labels, logits))
     known = parts[0].labelled()
     calibration = fit_calibration(
-        known.logits, known.labels, known.groups, findings=model.findings, recipe=model.recipe.evaluation
+        known.logits,
+        known.labels,
+        known.groups,
+        findings=model.findings,
+        recipe=model.recipe.evaluation,
+        unseen=_unseen(model, studies, index) if model.recipe.evaluation.unseen_share else None,
     )
-    logger.info("calibrated", extra={"films": len(known.labels), "temperature": calibration.temperature})
+    logger.info(
+        "calibrated",
+        extra={
+            "films": len(known.labels),
+            "unseen": calibration.unseen_films,
+            "temperature": round(calibration.temperature, 4),
+        },
+    )
     return _measure(
         out, parts, calibration, findings=model.findings, recipe=model.recipe, index=index.digest, model=model.digest
     )
+
+
+def _unseen(model: "Checkpoint", studies: Path, index: StudyIndex) -> LabelledLogits:
+    """Validation films as read by heads that know no film of their source."""
+    from cxr.modeling.refit import read_unseen
+
+    films = [
+        load_films(studies, index.part(name), model.recipe.preprocessing) for name in (Split.TRAIN, Split.VALIDATION)
+    ]
+    train, validation = (part.take(part.labels >= 0) for part in films)
+    rows, logits = read_unseen(model.network, model.recipe, train, validation)
+    return LabelledLogits(logits, validation.labels[rows])
 
 
 def evaluate_bundle(*, bundle: Path, data: str, out: Path, split: Path | None = None) -> MetricsReport:

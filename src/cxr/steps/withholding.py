@@ -18,7 +18,7 @@ from cxr.contracts.studies import StudyIndex
 from cxr.domain import TAXONOMY, Split
 from cxr.errors import SplitError
 from cxr.evaluation.arrays import Floats, Mask
-from cxr.evaluation.calibration import fit_temperature
+from cxr.evaluation.calibration import LabelledLogits, fit_shared_temperature
 from cxr.evaluation.conformal import fit_prediction_sets, prediction_sets
 from cxr.evaluation.scored import ScoredFilms
 from cxr.evaluation.selective import fit_referral
@@ -26,6 +26,7 @@ from cxr.evaluation.unseen import UnseenFilms
 from cxr.modeling.dataset import FilmArray
 from cxr.modeling.fit import fit
 from cxr.modeling.inference import infer
+from cxr.modeling.refit import read_unseen
 from cxr.steps.split.folds import in_fold
 
 logger = logging.getLogger(__name__)
@@ -102,7 +103,8 @@ def tested(bench: Bench, fold: Fold) -> TestedFold:
     """Train a fold's network and test it on what was withheld, or read what an earlier call has found."""
     place = _placed(bench, fold)
     known, test = (bench.films.take(place == str(part)) for part in (Split.VALIDATION, Split.TEST))
-    kept = None if bench.state is None else bench.state / f"{'+'.join(fold.withheld)}.npz"
+    evaluation = bench.recipe.evaluation
+    kept = None if bench.state is None else bench.state / f"{'+'.join(fold.withheld)}.tested.npz"
     if kept is not None and kept.exists():
         found = read_arrays(kept, step=_STEP)
     else:
@@ -111,10 +113,14 @@ def tested(bench: Bench, fold: Fold) -> TestedFold:
         if kept is not None:
             write_arrays(kept, found)
             shutil.rmtree(kept.with_suffix(""), ignore_errors=True)
-    temperature = fit_temperature(found["validation"], known.labels)
+    unseen = None
+    if bench.recipe.schedule.refit_head:
+        unseen = LabelledLogits(found["unseen"], known.labels[found["unseen_rows"]])
+    temperature = fit_shared_temperature(
+        LabelledLogits(found["validation"], known.labels), unseen, unseen_share=evaluation.unseen_share
+    )
     validation = _scored(found["validation"], known, temperature)
     films = _scored(found["logits"], test, temperature)
-    evaluation = bench.recipe.evaluation
     limits = fit_prediction_sets(validation, error=evaluation.conformal_error)
     refer_below, _ = fit_referral(
         validation, error=evaluation.referral_error, confidence=evaluation.referral_confidence
@@ -173,7 +179,14 @@ def _train_and_test(
         scratch=None if bench.state is None else bench.state / "+".join(fold.withheld),
         weights=bench.weights,
     )
+    unseen = {}
+    if (
+        bench.recipe.schedule.refit_head
+    ):  # whatever the share, which changes no weight and may be another in the next call
+        reading = read_unseen(fitted.network, bench.recipe, train, validation)
+        unseen = {"unseen_rows": reading.rows, "unseen": reading.logits}
     return {
+        **unseen,
         "logits": infer(fitted.network, test.films, device=bench.device).logits,
         "validation": infer(fitted.network, validation.films, device=bench.device).logits,
         "best_epoch": np.int64(fitted.history.best_epoch),
