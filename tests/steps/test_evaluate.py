@@ -15,9 +15,10 @@ from cxr.contracts.recipe import Schedule
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import Split
 from cxr.errors import BundleError, ContractError
-from cxr.evaluation.calibration import softmax
+from cxr.evaluation.calibration import LabelledLogits, fit_shared_temperature, softmax
 from cxr.modeling.dataset import load_films
 from cxr.modeling.inference import infer
+from cxr.modeling.refit import read_unseen
 from cxr.steps.evaluate import evaluate, evaluate_bundle
 from support.checkpoints import write_random_checkpoint
 from support.scored import FINDINGS
@@ -119,6 +120,17 @@ def test_the_temperature_heeds_films_as_a_head_reads_them_that_does_not_know_the
     found = read_json(tmp_path / "evaluation" / "calibration.json", Calibration)
     assert (found.unseen_films, found.validation_films) == (12, 12)
     assert report.temperature == found.temperature != plain.temperature
+    parts = {
+        name: load_films(noise_studies, StudyIndex.read(noise_studies).part(name), recipe.preprocessing)
+        for name in (Split.TRAIN, Split.VALIDATION)
+    }
+    known = parts[Split.VALIDATION]
+    expected = fit_shared_temperature(
+        LabelledLogits(infer(model.network, known.films).logits, known.labels),
+        LabelledLogits(*read_unseen(model.network, recipe, parts[Split.TRAIN], known)),
+        unseen_share=0.5,
+    )
+    assert found.temperature == pytest.approx(expected, rel=1e-4)
     evaluate(**arguments, split=tmp_path / "split", out=tmp_path / "fewer")
     assert read_json(tmp_path / "fewer" / "calibration.json", Calibration).unseen_films == 11
 

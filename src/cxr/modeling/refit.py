@@ -5,7 +5,7 @@ The same fit without the films of one source says what a head makes of a source 
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -45,7 +45,7 @@ def refit_head(network: Network, recipe: Recipe, train: FilmArray) -> float:
     """
     start = time.perf_counter()
     views = _views(network, recipe, train)
-    head = _fitted(views, train, recipe)
+    head = _fitted(views, train.labels, _film_weights(train.labels, train.sources, recipe))
     with torch.no_grad():
         network.head.weight.copy_(torch.from_numpy(head.weight))
         network.head.bias.copy_(torch.from_numpy(head.bias))
@@ -55,39 +55,41 @@ def refit_head(network: Network, recipe: Recipe, train: FilmArray) -> float:
 
 
 class UnseenReading(NamedTuple):
-    """What heads say of films of sources that they do not know.
+    """What heads say of m films of sources that they do not know.
 
     Attributes:
-        rows: int64 [m], of the films that were read.
         logits: float32 [m, c].
+        labels: int64 [m].
     """
 
-    rows: npt.NDArray[np.int64]
     logits: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int64]
 
 
 def read_unseen(network: Network, recipe: Recipe, train: FilmArray, validation: FilmArray) -> UnseenReading:
     """Read validation films of each source with a head that was fitted without the films of that source.
 
-    The features know the source; the head is fitted as `refit_head` fits it. Left out are the films of a source that no
-    head can do without, because it has the only films of a finding, and of sources without training films.
+    The features know the source; the head is fitted as `refit_head` fits it. Passed over are a source that no head can
+    do without, because it has the only films of a finding, and sources without training films.
 
     Args:
         network: trained, its own head fitted by `refit_head`; left as it is.
         recipe: how films are weighed.
         train: what the network and its head were fitted to.
-        validation: other films, in part of the same sources.
+        validation: other films with labels, in part of the same sources.
     """
-    views = _views(network, recipe, train)
-    features = _features(network, validation.films)
     learnt, asked = np.array(train.sources), np.array(validation.sources)
-    rows, logits = [np.zeros(0, np.int64)], [np.zeros((0, len(TAXONOMY)), np.float32)]
-    for source in _dispensable(train):
-        others = np.flatnonzero(learnt != source)
-        head = _fitted([view[others] for view in views], train.take(others), recipe)
-        rows.append(np.flatnonzero(asked == source))
-        logits.append((features[rows[-1]] @ head.weight.T + head.bias).astype(np.float32))
-    return UnseenReading(np.concatenate(rows), np.concatenate(logits))
+    logits, labels = [np.zeros((0, len(TAXONOMY)), np.float32)], [np.zeros(0, np.int64)]
+    sources = _dispensable(train.labels, learnt)
+    views = _views(network, recipe, train) if sources else []
+    for source in sources:
+        others, rows = np.flatnonzero(learnt != source), np.flatnonzero(asked == source)
+        weights = _film_weights(train.labels[others], learnt[others].tolist(), recipe)
+        head = _fitted([view[others] for view in views], train.labels[others], weights)
+        features = _features(network, validation.films[rows])
+        logits.append((features @ head.weight.T + head.bias).astype(np.float32))
+        labels.append(validation.labels[rows])
+    return UnseenReading(np.concatenate(logits), np.concatenate(labels))
 
 
 class _Head(NamedTuple):
@@ -97,27 +99,24 @@ class _Head(NamedTuple):
     """[c]"""
 
 
-def _fitted(views: Sequence[npt.NDArray[np.float32]], films: FilmArray, recipe: Recipe) -> _Head:
-    """The head for features [n, d] of films, one array for each view."""
+def _fitted(
+    views: Sequence[npt.NDArray[np.float32]], labels: npt.NDArray[np.int64], weights: npt.NDArray[np.float64]
+) -> _Head:
+    """The head for views of n films, each features [n, d], and for labels and weights [n]."""
     from sklearn.linear_model import LogisticRegression
 
     features = np.concatenate(views)
     mean, spread = features.mean(axis=0), features.std(axis=0) + _STEADY
     regression = LogisticRegression(C=_STRENGTH / len(features), max_iter=_ITERATIONS).fit(
-        (features - mean) / spread,
-        np.tile(films.labels, len(views)),
-        sample_weight=np.tile(_film_weights(films, recipe), len(views)),
+        (features - mean) / spread, np.tile(labels, len(views)), sample_weight=np.tile(weights, len(views))
     )
     weight = regression.coef_ / spread
     return _Head(weight, regression.intercept_ - weight @ mean)
 
 
-def _dispensable(train: FilmArray) -> Iterator[str]:
-    """Sources without which every finding still occurs."""
-    sources = np.array(train.sources)
-    for source in sorted(set(train.sources)):
-        if len(np.unique(train.labels[sources != source])) == len(TAXONOMY):
-            yield source
+def _dispensable(labels: npt.NDArray[np.int64], sources: npt.NDArray[np.str_]) -> list[str]:
+    """Sources without which every finding still occurs, of labels and sources [n]."""
+    return [str(source) for source in np.unique(sources) if len(np.unique(labels[sources != source])) == len(TAXONOMY)]
 
 
 def _views(network: Network, recipe: Recipe, films: FilmArray) -> list[npt.NDArray[np.float32]]:
@@ -128,21 +127,21 @@ def _views(network: Network, recipe: Recipe, films: FilmArray) -> list[npt.NDArr
 
 def _features(network: Network, films: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """What the head reads of films, float32 [n, d]."""
-    read = []
-    with progress("fit the head again", len(films)) as advance:
+    read = [np.zeros((0, network.head.in_features), np.float32)]
+    with progress("features", len(films)) as advance:
         for start in range(0, len(films), _PART):
             read.append(infer(network, films[start : start + _PART]).embedding)
             advance(len(read[-1]))
     return np.concatenate(read)
 
 
-def _film_weights(films: FilmArray, recipe: Recipe) -> npt.NDArray[np.float64]:
+def _film_weights(labels: npt.NDArray[np.int64], sources: Sequence[str], recipe: Recipe) -> npt.NDArray[np.float64]:
     """What each film counts, [n], mean 1: as `sampling.balance` and `loss.class_balance` have it in training."""
-    weights = np.ones(len(films))
+    weights = np.ones(len(labels))
     if recipe.sampling.balance == "sources":
-        weights = balanced_chances(films.labels, films.sources)
+        weights = balanced_chances(labels, sources)
     elif recipe.loss.class_balance:
-        classes = balanced_weights(torch.from_numpy(films.labels), len(TAXONOMY)).double().numpy()
-        weights = classes[films.labels]
+        classes = balanced_weights(torch.from_numpy(labels), len(TAXONOMY)).double().numpy()
+        weights = classes[labels]
     mean_one: npt.NDArray[np.float64] = weights / weights.mean()
     return mean_one

@@ -95,10 +95,10 @@ def calibration_caveats(calibration: Calibration) -> Iterator[Caveat]:
         yield Caveat(
             title="Probabilities are made for other hospitals too",
             text=(
-                "Half-way between hospitals that the network knows and those that it does not, one temperature serves "
-                f"both: it heeds {calibration.unseen_films:,} validation films as read by a head that knows no film of "
-                "their source. On the sources of training the model is therefore right more often than it says; on "
-                "others it may still be right less often."
+                "One temperature serves hospitals that the network knows and those that it does not: it heeds "
+                f"{calibration.unseen_films:,} validation films as read by heads that know no film of their source. On "
+                "the sources of training the model tends to be right more often than it says; on others it may still "
+                "be right less often."
             ),
         )
     bound, tolerated = calibration.refer_error_bound, calibration.refer_error

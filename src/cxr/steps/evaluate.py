@@ -24,7 +24,7 @@ from cxr.evaluation.assess import assess
 from cxr.evaluation.calibration import LabelledLogits, softmax
 from cxr.evaluation.scored import ScoredFilms
 from cxr.evaluation.thresholds import fit_calibration
-from cxr.modeling.dataset import load_films
+from cxr.modeling.dataset import FilmArray, load_films
 from cxr.reporting.tidy import tidy_metrics
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ def evaluate(*, studies: Path, split: Path, checkpoint: Path, out: Path) -> Metr
 
     Args:
         studies: images.
-        split: index with the splits.
+        split: index with the splits; where the recipe has an `unseen_share`, with the films that the network was
+            trained on.
         checkpoint: the network, and the recipe of its evaluation.
         out: folder to write: metrics.json, metrics.csv, calibration.json, predictions.parquet, figures/.
 
@@ -90,11 +91,14 @@ def evaluate(*, studies: Path, split: Path, checkpoint: Path, out: Path) -> Metr
     model = read_checkpoint(checkpoint)
     index = StudyIndex.read(split)
     device = choose_device(None)
-    parts = []
-    for name in (Split.VALIDATION, Split.TEST):
-        films = load_films(studies, index.part(name), model.recipe.preprocessing)
-        logits = infer(model.network, films.films, device=device).logits
-        parts.append(_Part(name, films.index, films.labels, logits))
+    loaded = {
+        name: load_films(studies, index.part(name), model.recipe.preprocessing)
+        for name in (Split.VALIDATION, Split.TEST)
+    }
+    parts = [
+        _Part(name, films.index, films.labels, infer(model.network, films.films, device=device).logits)
+        for name, films in loaded.items()
+    ]
     known = parts[0].labelled()
     calibration = fit_calibration(
         known.logits,
@@ -102,7 +106,9 @@ def evaluate(*, studies: Path, split: Path, checkpoint: Path, out: Path) -> Metr
         known.groups,
         findings=model.findings,
         recipe=model.recipe.evaluation,
-        unseen=_unseen(model, studies, index) if model.recipe.evaluation.unseen_share else None,
+        unseen=_unseen(model, studies, index, loaded[Split.VALIDATION])
+        if model.recipe.evaluation.unseen_share
+        else None,
     )
     logger.info(
         "calibrated",
@@ -117,16 +123,13 @@ def evaluate(*, studies: Path, split: Path, checkpoint: Path, out: Path) -> Metr
     )
 
 
-def _unseen(model: "Checkpoint", studies: Path, index: StudyIndex) -> LabelledLogits:
+def _unseen(model: "Checkpoint", studies: Path, index: StudyIndex, validation: FilmArray) -> LabelledLogits:
     """Validation films as read by heads that know no film of their source."""
     from cxr.modeling.refit import read_unseen
 
-    films = [
-        load_films(studies, index.part(name), model.recipe.preprocessing) for name in (Split.TRAIN, Split.VALIDATION)
-    ]
-    train, validation = (part.take(part.labels >= 0) for part in films)
-    rows, logits = read_unseen(model.network, model.recipe, train, validation)
-    return LabelledLogits(logits, validation.labels[rows])
+    train = load_films(studies, index.part(Split.TRAIN), model.recipe.preprocessing)
+    reading = read_unseen(model.network, model.recipe, train, validation.take(validation.labels >= 0))
+    return LabelledLogits(reading.logits, reading.labels)
 
 
 def evaluate_bundle(*, bundle: Path, data: str, out: Path, split: Path | None = None) -> MetricsReport:

@@ -104,7 +104,7 @@ def tested(bench: Bench, fold: Fold) -> TestedFold:
     place = _placed(bench, fold)
     known, test = (bench.films.take(place == str(part)) for part in (Split.VALIDATION, Split.TEST))
     evaluation = bench.recipe.evaluation
-    kept = None if bench.state is None else bench.state / f"{'+'.join(fold.withheld)}.tested.npz"
+    kept = None if bench.state is None else bench.state / f"{'+'.join(fold.withheld)}.npz"
     if kept is not None and kept.exists():
         found = read_arrays(kept, step=_STEP)
     else:
@@ -113,9 +113,7 @@ def tested(bench: Bench, fold: Fold) -> TestedFold:
         if kept is not None:
             write_arrays(kept, found)
             shutil.rmtree(kept.with_suffix(""), ignore_errors=True)
-    unseen = None
-    if bench.recipe.schedule.refit_head:
-        unseen = LabelledLogits(found["unseen"], known.labels[found["unseen_rows"]])
+    unseen = LabelledLogits(found["unseen"], found["unseen_labels"]) if "unseen" in found else None
     temperature = fit_shared_temperature(
         LabelledLogits(found["validation"], known.labels), unseen, unseen_share=evaluation.unseen_share
     )
@@ -180,11 +178,10 @@ def _train_and_test(
         weights=bench.weights,
     )
     unseen = {}
-    if (
-        bench.recipe.schedule.refit_head
-    ):  # whatever the share, which changes no weight and may be another in the next call
+    # what is kept serves other shares, which change no weight
+    if bench.recipe.schedule.refit_head and (bench.state is not None or bench.recipe.evaluation.unseen_share):
         reading = read_unseen(fitted.network, bench.recipe, train, validation)
-        unseen = {"unseen_rows": reading.rows, "unseen": reading.logits}
+        unseen = {"unseen": reading.logits, "unseen_labels": reading.labels}
     return {
         **unseen,
         "logits": infer(fitted.network, test.films, device=bench.device).logits,

@@ -47,9 +47,9 @@ def test_a_decision_is_shown_with_its_confidence(signed_in: Visit, pngs: dict[st
 @pytest.mark.parametrize(
     ("held", "said"),
     [
-        (["Normal", "Tuberculosis"], "Prediction set: Normal or Tuberculosis."),
-        (["Pneumonia"], "Prediction set: Pneumonia."),
-        ([], "Prediction set: none of the findings."),
+        (["Normal", "Tuberculosis"], "Prediction set: Normal or Tuberculosis. The model does not know."),
+        (["Pneumonia"], "Prediction set: Pneumonia. Of the patients"),
+        ([], "Prediction set: empty. The model does not know."),
     ],
 )
 def test_the_prediction_set_is_told_with_what_it_promises(
@@ -61,6 +61,8 @@ def test_the_prediction_set_is_told_with_what_it_promises(
     signed_in.choose(("film.png", pngs["Normal"]))
     expect(signed_in.page.locator(".possible")).to_contain_text(said)
     expect(signed_in.page.locator(".possible")).to_contain_text(f"{100 * (1 - error):.1f}%")
+    if len(held) > 1:
+        expect(signed_in.page.locator("#announcer")).to_contain_text("It may be Normal or Tuberculosis.")
 
 
 def test_a_film_without_a_prediction_set_tells_none(signed_in: Visit, pngs: dict[str, bytes]) -> None:

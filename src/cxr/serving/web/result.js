@@ -33,7 +33,9 @@ export function spoken({ state, prediction, problem, name, wait }, model) {
   if (problem) return `${name}: ${problem.title}. ${sentence(problem.message)} ${problem.whatToDo}`;
   const { referred, decision: finding, confidence } = prediction;
   if (referred.length > 0) return `${name}: refer to a radiologist. ${why(prediction, model).join(" ")}`;
-  return `${name}: ${finding}, confidence ${percent(confidence)}. Not for diagnosis.`;
+  const held = prediction.prediction_set;
+  const several = held?.length > 1 ? ` It may be ${held.join(" or ")}.` : "";
+  return `${name}: ${finding}, confidence ${percent(confidence)}.${several} Not for diagnosis.`;
 }
 
 function reading(prediction, model) {
@@ -100,10 +102,12 @@ function possible({ prediction_set: held }, model) {
     + "are to get a set with it, at hospitals like those that the model learnt from.";
   return el("p", { class: "possible" },
     el("span", { class: "label" }, "Prediction set: "),
-    el("strong", {}, held.length > 0 ? held.join(" or ") : "none of the findings"),
-    ".",
+    el("strong", {}, held.length > 0 ? held.join(" or ") : "empty"),
+    held.length === 1 ? "." : `. ${UNDECIDED}.`,
     el("span", { class: "quiet" }, promise));
 }
+
+const UNDECIDED = "The model does not know";
 
 function bar(finding, probability, points) {
   const fill = el("span", { class: "fill" });
