@@ -90,7 +90,7 @@ def test_the_calibration_belongs_to_the_tempered_probabilities():
 
 def test_unseen_films_move_the_temperature_and_all_that_follows_it():
     logits, labels, groups = draw_logits(400, quality=3)
-    unseen = LabelledLogits(draw_logits(100, quality=0.5, seed=1)[0], draw_logits(100, quality=0.5, seed=1)[1])
+    unseen = LabelledLogits(*draw_logits(100, quality=0.5, seed=1)[:2])
     plain, shared = (
         fit_calibration(
             logits, labels, groups, findings=FINDINGS, recipe=EvaluationRecipe(unseen_share=share), unseen=unseen

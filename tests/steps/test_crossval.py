@@ -121,20 +121,20 @@ def test_a_fold_is_calibrated_with_films_that_a_head_does_not_know(studies, tmp_
     plain = run(tmp_path / "studies", tmp_path / "split", tmp_path, again)
     shared = msgspec.structs.replace(again, evaluation=EvaluationRecipe(resamples=100, unseen_share=1.0))
     given = []
-    fit = step.fit_shared_temperature
+    fit = step.fit_calibration
 
-    def watched(known, unseen, **share):
-        given.append((known, unseen))
-        return fit(known, unseen, **share)
+    def watched(logits, labels, *groups, unseen, **how):
+        given.append((labels, unseen))
+        return fit(logits, labels, *groups, unseen=unseen, **how)
 
-    monkeypatch.setattr(step, "fit_shared_temperature", watched)
+    monkeypatch.setattr(step, "fit_calibration", watched)
     monkeypatch.setattr(step, "fit", lambda **_: pytest.fail("a finished fold is trained again"))
     shutil.rmtree(tmp_path / "out")
     found = run(tmp_path / "studies", tmp_path / "split", tmp_path, shared)
     assert len(given) == 3
     for known, unseen in given:
-        assert len(known.labels) > 0
-        np.testing.assert_array_equal(np.bincount(unseen.labels), np.bincount(known.labels))
+        assert len(known) > 0
+        np.testing.assert_array_equal(np.bincount(unseen.labels), np.bincount(known))
         assert (unseen.logits.argmax(axis=1) == unseen.labels).mean() > 0.8
     assert found.trust.ece != plain.trust.ece
 

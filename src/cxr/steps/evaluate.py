@@ -106,9 +106,7 @@ def evaluate(*, studies: Path, split: Path, checkpoint: Path, out: Path) -> Metr
         known.groups,
         findings=model.findings,
         recipe=model.recipe.evaluation,
-        unseen=_unseen(model, studies, index, loaded[Split.VALIDATION])
-        if model.recipe.evaluation.unseen_share
-        else None,
+        unseen=_unseen(model, studies, index, loaded[Split.VALIDATION]),
     )
     logger.info(
         "calibrated",
@@ -123,13 +121,15 @@ def evaluate(*, studies: Path, split: Path, checkpoint: Path, out: Path) -> Metr
     )
 
 
-def _unseen(model: "Checkpoint", studies: Path, index: StudyIndex, validation: FilmArray) -> LabelledLogits:
-    """Validation films as read by heads that know no film of their source."""
+def _unseen(model: "Checkpoint", studies: Path, index: StudyIndex, validation: FilmArray) -> LabelledLogits | None:
+    """Validation films as read by heads that know no film of their source, where the recipe heeds them."""
     from cxr.modeling.refit import read_unseen
 
+    if not model.recipe.evaluation.unseen_share:
+        return None
     train = load_films(studies, index.part(Split.TRAIN), model.recipe.preprocessing)
-    reading = read_unseen(model.network, model.recipe, train, validation.take(validation.labels >= 0))
-    return LabelledLogits(reading.logits, reading.labels)
+    labelled = validation.take(validation.labels >= 0)
+    return LabelledLogits(*read_unseen(model.network, model.recipe, train, labelled))
 
 
 def evaluate_bundle(*, bundle: Path, data: str, out: Path, split: Path | None = None) -> MetricsReport:

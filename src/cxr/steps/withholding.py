@@ -5,23 +5,24 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 from cxr.contracts.arrays import read_arrays, write_arrays
 from cxr.contracts.files import read_json
+from cxr.contracts.metrics import PredictionSetLimits
 from cxr.contracts.recipe import Recipe
 from cxr.contracts.split import FOLDS_FILE, Fold, Folds
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import TAXONOMY, Split
 from cxr.errors import SplitError
-from cxr.evaluation.arrays import Floats, Mask
-from cxr.evaluation.calibration import LabelledLogits, fit_shared_temperature
-from cxr.evaluation.conformal import fit_prediction_sets, prediction_sets
+from cxr.evaluation.arrays import Mask
+from cxr.evaluation.calibration import LabelledLogits
+from cxr.evaluation.conformal import prediction_sets
 from cxr.evaluation.scored import ScoredFilms
-from cxr.evaluation.selective import fit_referral
+from cxr.evaluation.thresholds import fit_calibration
 from cxr.evaluation.unseen import UnseenFilms
 from cxr.modeling.dataset import FilmArray
 from cxr.modeling.fit import fit
@@ -103,7 +104,6 @@ def tested(bench: Bench, fold: Fold) -> TestedFold:
     """Train a fold's network and test it on what was withheld, or read what an earlier call has found."""
     place = _placed(bench, fold)
     known, test = (bench.films.take(place == str(part)) for part in (Split.VALIDATION, Split.TEST))
-    evaluation = bench.recipe.evaluation
     kept = None if bench.state is None else bench.state / f"{'+'.join(fold.withheld)}.npz"
     if kept is not None and kept.exists():
         found = read_arrays(kept, step=_STEP)
@@ -114,22 +114,26 @@ def tested(bench: Bench, fold: Fold) -> TestedFold:
             write_arrays(kept, found)
             shutil.rmtree(kept.with_suffix(""), ignore_errors=True)
     unseen = LabelledLogits(found["unseen"], found["unseen_labels"]) if "unseen" in found else None
-    temperature = fit_shared_temperature(
-        LabelledLogits(found["validation"], known.labels), unseen, unseen_share=evaluation.unseen_share
+    findings = tuple(TAXONOMY)
+    calibration = fit_calibration(
+        found["validation"],
+        known.labels,
+        _groups(known),
+        findings=findings,
+        recipe=bench.recipe.evaluation,
+        unseen=unseen,
     )
-    validation = _scored(found["validation"], known, temperature)
-    films = _scored(found["logits"], test, temperature)
-    limits = fit_prediction_sets(validation, error=evaluation.conformal_error)
-    refer_below, _ = fit_referral(
-        validation, error=evaluation.referral_error, confidence=evaluation.referral_confidence
+    films = ScoredFilms.from_logits(
+        found["logits"], test.labels, _groups(test), temperature=calibration.temperature, findings=findings
     )
+    limits = cast(PredictionSetLimits, calibration.prediction_sets)  # null in bundles of version 1 alone
     return TestedFold(
         fold=fold,
         films=films,
         groups=_groups(test),
         sources=tuple(test.index.films["source"].astype(str)),
         sets=prediction_sets(films.probabilities, limits, films.findings),
-        decided=films.probabilities.max(axis=1) >= refer_below,
+        decided=films.probabilities.max(axis=1) >= calibration.refer_below,
         best_epoch=int(found["best_epoch"]),
         seconds=float(found["seconds"]),
     )
@@ -146,12 +150,6 @@ def unseen_films(folds: Sequence[TestedFold]) -> UnseenFilms:
     )
     numbers = np.concatenate([np.full(len(fold.films), number) for number, fold in enumerate(folds)])
     return UnseenFilms(films, [source for fold in folds for source in fold.sources], numbers)
-
-
-def _scored(logits: Floats, films: FilmArray, temperature: float) -> ScoredFilms:
-    return ScoredFilms.from_logits(
-        logits, films.labels, _groups(films), temperature=temperature, findings=tuple(TAXONOMY)
-    )
 
 
 def _placed(bench: Bench, fold: Fold) -> Any:

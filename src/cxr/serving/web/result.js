@@ -103,11 +103,9 @@ function possible({ prediction_set: held }, model) {
   return el("p", { class: "possible" },
     el("span", { class: "label" }, "Prediction set: "),
     el("strong", {}, held.length > 0 ? held.join(" or ") : "empty"),
-    held.length === 1 ? "." : `. ${UNDECIDED}.`,
+    held.length === 1 ? "." : ". The model does not know.",
     el("span", { class: "quiet" }, promise));
 }
-
-const UNDECIDED = "The model does not know";
 
 function bar(finding, probability, points) {
   const fill = el("span", { class: "fill" });
