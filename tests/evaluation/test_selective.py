@@ -46,6 +46,18 @@ def test_nothing_is_referred_where_nothing_is_wrong_and_there_are_patients_enoug
     assert fit_referral(draw_films(200, quality=40), error=0.05, confidence=0.9)[0] == 0
 
 
+def test_a_limit_between_neighbouring_numbers_parts_them():
+    surer = np.nextafter(0.8, 1)
+    assert (surer + 0.8) / 2 == 0.8
+    sureness = np.repeat([surer, 0.8], 20)
+    rest = (1 - sureness) / 2
+    labels = np.repeat([0, 1], 20)
+    films = ScoredFilms(labels, np.stack([sureness, rest, rest], axis=1), np.arange(40), FINDINGS)
+    limit, bound = fit_referral(films, error=0.05, confidence=0.5)
+    assert (sureness >= limit).tolist() == [True] * 20 + [False] * 20
+    assert bound == pytest.approx(bound_above(films, limit, 0.5))
+
+
 def test_more_confidence_refers_no_fewer_films():
     films = draw_films(600, quality=2.5, seed=3)
     limits = [fit_referral(films, error=0.1, confidence=confidence)[0] for confidence in (0.5, 0.8, 0.9, 0.99)]

@@ -49,8 +49,11 @@ def fit_referral(films: ScoredFilms, *, error: float, confidence: float) -> tupl
 
     accepted = list(takewhile(lambda tested: tested[1] <= error, ((int(end), bound(end)) for end in ends)))
     end, highest = accepted[-1] if accepted else min(((int(end), bound(end)) for end in ends), key=lambda it: it[1])
-    limit = 0.0 if end == len(films) - 1 else float(falling[end] + falling[end + 1]) / 2
-    return limit, highest
+    if end == len(films) - 1:
+        return 0.0, highest
+    decided, referred = falling[end], falling[end + 1]
+    # half-way between neighbouring numbers may round to the lower one, whose film would then be decided as well
+    return float(max((decided + referred) / 2, np.nextafter(referred, 1.0))), highest
 
 
 def risk_coverage(films: ScoredFilms, weights: Floats) -> tuple[Floats, Floats]:
