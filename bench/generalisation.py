@@ -74,8 +74,8 @@ def rows(side: int) -> dict[str, Values]:
 
 
 def framed(side: int) -> Values:
-    """A frame of so many pixels around the lungs, cut out of films half as large again."""
-    return {"preprocessing.size": side * 3 // 2, "model.lung_frame": side}
+    """A frame of so many pixels around the lungs, cut out of films two fifths as large again, as `cpu` has it."""
+    return {"preprocessing.size": side * 7 // 5, "model.lung_frame": side}
 
 
 def fewer(folder: Path, most: int, seed: int) -> None:
@@ -128,11 +128,13 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--data", required=True)
     arguments.add_argument("--recipe", default="cpu")
-    arguments.add_argument("--films", type=int, default=250, help="most films of each source and finding")
-    arguments.add_argument("--epochs", type=int, default=8)
+    arguments.add_argument("--films", type=int, default=None, help="most films of each source and finding, or all")
+    arguments.add_argument("--epochs", type=int, default=5)
     arguments.add_argument("--rows", default="", help="numbers of the rows to measure, 0,8 for the first and the last")
     arguments.add_argument("--set", action="append", default=[], help="a field of all rows, as in `cxr recipe --set`")
-    arguments.add_argument("--side", type=int, default=96, help="pixels that the backbone sees")
+    arguments.add_argument(
+        "--side", type=int, default=120, help="pixels that the backbone sees, a third more at the end"
+    )
     arguments.add_argument("--scratch", type=Path, default=None)
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -143,7 +145,8 @@ def main() -> None:
         studies, parts = scratch / "studies", scratch / "split"
         if not parts.exists():
             ingest(data=given.data, out=studies, recipe=recipe)
-            fewer(studies, given.films, recipe.seed)
+            if given.films is not None:
+                fewer(studies, given.films, recipe.seed)
             split(studies=studies, out=parts, recipe=recipe)
         measure(recipe, studies=studies, parts=parts, scratch=scratch, side=given.side, chosen=chosen)
 
