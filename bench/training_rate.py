@@ -123,7 +123,9 @@ def main() -> None:
         ingest(data=str(phantoms), out=studies, recipe=recipe)
         films = load_films(studies, StudyIndex.read(studies), recipe.preprocessing)
         network = build_network(recipe.model, recipe.preprocessing, len(TAXONOMY)).to(device)
-        run = TrainingRun(recipe, network.to(memory_format=torch.channels_last), device, Processes(), len(films))
+        run = TrainingRun(
+            recipe, network.to(memory_format=torch.channels_last), device, Processes(), len(films), "random"
+        )
         network.train()
         weights = torch.ones(len(TAXONOMY), device=device)
         feeds = {

@@ -90,6 +90,12 @@ def test_films_without_an_error_get_an_interval_all_the_same(value):
     assert found.high <= 1
 
 
+def test_a_sum_that_is_one_but_for_rounding_is_one():
+    found = estimate(np.array([1 + 4e-16, *np.linspace(1 - 4e-16, 1 + 4e-16, 100)]), Basis(limit=share_limit(50)))
+    assert (found.value, found.high) == (1, 1)
+    assert found.low == share_limit(50)
+
+
 @given(st.integers(1, 500))
 def test_a_share_at_its_limit_has_one_chance_in_forty_to_look_perfect(patients):
     assert share_limit(patients) ** patients == pytest.approx(0.025)

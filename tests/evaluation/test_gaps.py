@@ -108,6 +108,15 @@ def test_without_any_error_there_is_a_value_and_no_interval():
     assert (gap.gap.value, gap.gap.low, gap.gap.high, gap.state) == (0, None, None, "within")
 
 
+def test_a_side_that_is_always_wrong_is_flagged_with_an_interval():
+    """No resample changes such a gap either; it is the worst that there can be."""
+    films = draw_films(300, quality=60, seed=6)
+    sex = np.where(np.arange(300) % 2, "F", "M")
+    found = gaps_of(spoiled(films, sex == "F", 1.0), sex=sex)["sex", "F", "accuracy"]
+    assert (found.gap.value, found.gap.high, found.state) == (1, 1, "flag")
+    assert RECIPE.subgroup_gap < found.gap.low < 1
+
+
 def test_the_limit_is_the_recipes():
     sex = np.where(np.arange(600) % 2, "F", "M")
     films = spoiled(draw_films(600, quality=4), sex == "F", 0.3)

@@ -91,6 +91,20 @@ def test_a_source_that_no_network_can_be_judged_on_is_left_out():
     assert scores.worst.value == scores.mean.value
 
 
+def test_a_source_with_too_few_patients_of_everything_is_not_judged_by_others_films():
+    scores = score_unseen(unseen(MIXED | {("c", NORMAL): FEWEST - 1, ("c", TB): 1}), resamples=100, seed=1)
+    assert [score.source for score in scores.sources] == ["a", "b"]
+    assert scores.mean.value == pytest.approx(np.mean([score.macro_auroc.value for score in scores.sources]))
+
+
+def test_films_without_an_error_are_no_certainty():
+    scores = score_unseen(unseen(MIXED, skill=90.0), resamples=100, seed=1)
+    for found in (scores.worst, scores.mean, *(pair.auroc for pair in scores.pairs)):
+        assert found.value == 1
+        assert 0.5 < found.low < 1
+    assert scores.worst.low <= scores.mean.low
+
+
 def test_one_finding_alone_has_no_figure_but_a_reason():
     scores = score_unseen(unseen({("a", TB): 20, ("b", TB): 20}), resamples=100, seed=1)
     assert scores.worst.value is None

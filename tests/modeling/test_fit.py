@@ -5,6 +5,7 @@ from cxr.contracts.recipe import Augmentation, ModelRecipe, Optimiser, Preproces
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import Split
 from cxr.errors import TrainingError
+from cxr.modeling import fit as fitting
 from cxr.modeling.dataset import load_films
 from cxr.modeling.fit import fit
 
@@ -62,6 +63,22 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(parts, tmp_path, epochs
     with pytest.raises(KeyboardInterrupt):
         run(parts, scratch=tmp_path, on_epoch=kill)
     assert same(run(parts, scratch=tmp_path), run(parts))
+
+
+def test_a_resumed_run_tells_the_weights_that_it_started_from(parts, tmp_path, monkeypatch):
+    """A node without a network cannot have them again."""
+    initialise = fitting.initialise
+    monkeypatch.setattr(fitting, "initialise", lambda *given: initialise(*given) and "imagenet")
+    with pytest.raises(KeyboardInterrupt):
+        run(parts, scratch=tmp_path, on_epoch=interrupted_in_the_second)
+    monkeypatch.setattr(fitting, "initialise", initialise)
+    assert run(parts, scratch=tmp_path).history.initial_weights == "imagenet"
+
+
+def interrupted_in_the_second(epoch):
+    if epoch.epoch > 1:
+        raise KeyboardInterrupt
+    return False
 
 
 def test_patience_ends_training_and_the_best_epoch_is_kept(parts):

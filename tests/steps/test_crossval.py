@@ -5,13 +5,16 @@ import shutil
 import msgspec
 import numpy as np
 import pytest
+import torch
 
+from cxr.contracts.arrays import read_arrays, write_arrays
 from cxr.contracts.crossval import CROSSVAL_FILE, CROSSVAL_TABLE, Crossval
 from cxr.contracts.files import read_json, write_json
 from cxr.contracts.recipe import EvaluationRecipe, ModelRecipe, Preprocessing, Recipe, Schedule, SplitRecipe
 from cxr.contracts.split import FOLDS_FILE, Folds
 from cxr.contracts.studies import StudyIndex
 from cxr.errors import SplitError, TrainingError
+from cxr.modeling.dataset import load_films
 from cxr.steps import withholding as step
 from cxr.steps.crossval import crossval
 from cxr.steps.split import split
@@ -95,6 +98,37 @@ def test_a_killed_run_goes_on_with_the_folds_that_are_left(done, studies, parts,
     assert len(trained) == 2
     assert report.sources == done[0].sources
     assert report.accuracy == done[0].accuracy
+
+
+def test_a_fold_whose_file_is_spoilt_is_trained_again(done, studies, parts, tmp_path):
+    shutil.copytree(done[1] / "s", tmp_path / "s")
+    (spoilt, *_) = sorted((tmp_path / "s").glob("crossval-*/*.npz"))
+    spoilt.write_bytes(b"")
+    assert run(studies, parts, tmp_path).sources == done[0].sources
+
+
+def test_folds_that_started_from_different_weights_are_not_one_report(done, studies, parts, tmp_path):
+    shutil.copytree(done[1] / "s", tmp_path / "s")
+    (other, *_) = sorted((tmp_path / "s").glob("crossval-*/*.npz"))
+    write_arrays(other, read_arrays(other, step="") | {"origin": np.array("imagenet")})
+    with pytest.raises(TrainingError, match=r"some from imagenet and some from random; remove .*crossval-"):
+        run(studies, parts, tmp_path)
+
+
+def test_a_fold_of_which_no_film_was_drawn_says_so(studies, parts):
+    index, (fold, *_) = step.read_folds(parts)
+    films = step.labelled(index).films
+    known = StudyIndex(films[~films["source"].isin(fold.withheld)])
+    bench = step.Bench(
+        recipe=RECIPE,
+        index=index,
+        films=load_films(studies, known, RECIPE.preprocessing),
+        device=torch.device("cpu"),
+        state=None,
+        weights=None,
+    )
+    with pytest.raises(TrainingError, match=r"no film of . was drawn to test on; raise search\.films"):
+        step.tested(bench, fold)
 
 
 def test_a_network_never_sees_the_source_that_it_is_tested_on(studies, parts, tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from cxr.contracts.bundle import read_bundle
+from cxr.contracts.checkpoint import History
 from cxr.contracts.files import file_digest, read_json, write_json
 from cxr.contracts.metrics import Calibration, LocalisationReport, MetricsReport
 from cxr.contracts.recipe import Recipe
@@ -93,6 +94,15 @@ def test_a_report_on_something_else_is_refused(small_run, tmp_path, folder, file
     with pytest.raises(BundleError, match=f"one model and one split: {folder} must be of checkpoint"):
         package(**run.paths(*FOLDERS), out=tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
+
+
+def test_a_checkpoint_that_learnt_another_split_is_refused(small_run, tmp_path):
+    """Test films of one split are training films of the other."""
+    run = small_run.copy(tmp_path / "run")
+    path = run.folder / "checkpoint" / "history.json"
+    write_json(path, msgspec.structs.replace(read_json(path, History), index="f" * 64))
+    with pytest.raises(BundleError, match="training must be of checkpoint"):
+        package(**run.paths(*FOLDERS), out=tmp_path / "bundle")
 
 
 def test_its_json_is_plain(small_run):

@@ -8,7 +8,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from cxr.adapters.registry import CHALLENGER, CHAMPION, Registry
-from cxr.contracts.bundle import BUNDLE_FILE
+from cxr.contracts.bundle import BUNDLE_FILE, BundleManifest
 from cxr.contracts.deployment import Deployment
 from cxr.contracts.files import file_digest, read_json, write_json
 from cxr.contracts.metrics import Estimate, MetricsReport
@@ -81,8 +81,14 @@ class Hospital:
             write_json(run / "bundle" / "reports" / SHORTCUTS_FILE, audit)
         written = [path for path in (run / "bundle").rglob("*") if path.is_file()]
         files = {path.relative_to(run / "bundle").as_posix(): file_digest(path) for path in written}
-        write_json(run / "bundle" / BUNDLE_FILE, msgspec.structs.replace(RUN.manifest, files=files))
+        write_json(run / "bundle" / BUNDLE_FILE, msgspec.structs.replace(of_index(RUN.manifest, index), files=files))
         return run
+
+
+def of_index(manifest: BundleManifest, index: str) -> BundleManifest:
+    """The manifest of a bundle that was made with another split."""
+    provenance = msgspec.structs.replace(manifest.provenance, index=index)
+    return msgspec.structs.replace(manifest, provenance=provenance)
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +173,8 @@ def with_champion(hospital: Hospital, small_run: SmallRun, tmp_path: Path) -> Ho
     run = small_run.copy(tmp_path / "champion").folder
     metrics = read_json(run / "evaluation" / "metrics.json", MetricsReport)
     write_json(run / "evaluation" / "metrics.json", msgspec.structs.replace(metrics, index="old"))
+    manifest = read_json(run / "bundle" / BUNDLE_FILE, BundleManifest)
+    write_json(run / "bundle" / BUNDLE_FILE, of_index(manifest, "old"))
     write_json(run / "search" / "recipe.json", RUN.recipe)
     _, registration = hospital.register(run=run)
     Registry(hospital.uri).set_alias("cxr", CHAMPION, registration.model_version)
@@ -197,6 +205,14 @@ def test_an_evaluation_of_another_model_is_refused(hospital: Hospital) -> None:
     metrics = read_json(run / "evaluation" / "metrics.json", MetricsReport)
     write_json(run / "evaluation" / "metrics.json", msgspec.structs.replace(metrics, model="f" * 64))
     with pytest.raises(BundleError, match="must be of the bundle's checkpoint"):
+        hospital.register(auroc=0.97, run=run)
+
+
+def test_an_evaluation_on_films_that_may_have_been_learnt_is_refused(hospital: Hospital) -> None:
+    run = hospital.write(auroc=0.97)
+    metrics = read_json(run / "evaluation" / "metrics.json", MetricsReport)
+    write_json(run / "evaluation" / "metrics.json", msgspec.structs.replace(metrics, index="all of them"))
+    with pytest.raises(BundleError, match="test films of the bundle's own split"):
         hospital.register(auroc=0.97, run=run)
 
 

@@ -28,7 +28,9 @@ SMALL = Recipe(
 )
 
 
-def write_random_checkpoint(folder: Path, recipe: Recipe = SMALL, *, seed: int = 0) -> Checkpoint:
+def write_random_checkpoint(
+    folder: Path, recipe: Recipe = SMALL, *, seed: int = 0, index: str = "0" * 64
+) -> Checkpoint:
     """An untrained network with its recipe, as `cxr train` writes it."""
     torch.manual_seed(seed)
     network = build_network(recipe.model, recipe.preprocessing, len(TAXONOMY)).eval()
@@ -36,7 +38,7 @@ def write_random_checkpoint(folder: Path, recipe: Recipe = SMALL, *, seed: int =
         initial_weights="random",
         best_epoch=0,
         stopped="schedule",
-        index="0" * 64,
+        index=index,
         device="cpu",
         finished="2026-01-01T00:00:00Z",
         epochs=(),

@@ -42,7 +42,7 @@ def write_small_run(folder: Path, studies: Path) -> SmallRun:
     shutil.copytree(studies, folder / "studies")
     index = StudyIndex.read(folder / "studies")
     write_masks(folder / "studies", index)
-    run = SmallRun(folder, write_random_checkpoint(folder / "checkpoint"), index)
+    run = SmallRun(folder, write_random_checkpoint(folder / "checkpoint", index=index.digest), index)
     model = run.paths("studies", "split", "checkpoint")
     evaluate(**model, out=folder / "evaluation")
     report = msgspec.structs.replace(synthetic_run().robustness, model=run.model.digest, index=index.digest)

@@ -18,6 +18,8 @@ Key = TypeVar("Key", bound=Hashable)
 _TAILS = (0.025, 0.975)
 _DEVIATE = 1.959964
 _BLOCK, _CELLS = 64, 2**20
+_PLACES = 12
+"""To which a value is compared with 0 and 1: sums are rounded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +131,7 @@ def estimate(values: Floats, basis: Basis) -> Estimate:
     if basis.grows_with_noise:
         bias = float(drawn.mean()) - value
         low, high = max(0.0, low - bias), high - bias
-    elif basis.limit is not None and low == high == value and value in (0.0, 1.0):
-        low, high = (basis.limit, 1.0) if value == 1 else (0.0, 1 - basis.limit)
+    elif basis.limit is not None and {round(number, _PLACES) for number in (low, value, high)} in ({0.0}, {1.0}):
+        value = float(round(value))
+        low, high = (basis.limit, 1.0) if value else (0.0, 1 - basis.limit)
     return Estimate(value=value, low=low, high=high)

@@ -14,7 +14,7 @@ import pandas as pd
 from cxr.contracts.metrics import Estimate, GapState, OperatingPoint, SubgroupGap
 from cxr.contracts.recipe import EvaluationRecipe
 from cxr.evaluation.arrays import Floats, Mask, ratio, weighted_mean
-from cxr.evaluation.bootstrap import Basis, bootstrap, estimate
+from cxr.evaluation.bootstrap import Basis, bootstrap, estimate, share_limit
 from cxr.evaluation.discrimination import Ranking, auroc
 from cxr.evaluation.scored import ScoredFilms
 from cxr.evaluation.subgroups import split_films
@@ -28,13 +28,17 @@ Measure = Callable[[Mask], Callable[[Floats], Floats]]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Comparison:
-    """One measure of one subgroup against the rest; `reason` why it cannot be made, empty when it can."""
+    """One measure of one subgroup against the rest; `reason` why it cannot be made, empty when it can.
+
+    `fewest` are the patients of the side, and of what must occur on it, that has the fewest.
+    """
 
     attribute: str
     value: str
     films: int
     patients: int
     measure: str
+    fewest: int
     here: Callable[[Floats], Floats]
     rest: Callable[[Floats], Floats]
     reason: str
@@ -105,6 +109,7 @@ def _comparisons(
             films=int(here.sum()),
             patients=films.patients_of(here),
             measure=measure,
+            fewest=fewest,
             here=of(rows[0]),
             rest=of(rows[1]),
             reason="" if fewest >= least else f"fewer than {least} patients on one side",
@@ -188,8 +193,8 @@ def _gap(comparison: _Comparison, here: Floats | None, rest: Floats | None, *, l
         gap = Estimate(value=None, reason=comparison.reason)
     else:
         gap = estimate(rest - here, Basis())
-        if gap.low == gap.high:  # no error on either side: nothing to resample, which is no certainty
-            gap = Estimate(value=gap.value, reason=gap.reason)
+        if gap.value is not None and gap.low == gap.high:
+            gap = _unvaried(gap.value, comparison.fewest)
     return SubgroupGap(
         attribute=comparison.attribute,
         value=comparison.value,
@@ -201,6 +206,18 @@ def _gap(comparison: _Comparison, here: Floats | None, rest: Floats | None, *, l
         gap=gap,
         state=_state(gap, limit),
     )
+
+
+def _unvaried(gap: float, patients: int) -> Estimate:
+    """A gap that no resample changes, which is no certainty: both sides may differ from what was seen.
+
+    Where neither side has any error there is no interval: no gap was seen. Elsewhere each side may be off by as much as
+    a share that is 1 among so many patients.
+    """
+    if gap == 0:
+        return Estimate(value=0.0)
+    play = 2 * (1 - share_limit(patients))
+    return Estimate(value=gap, low=max(-1.0, gap - play), high=min(1.0, gap + play))
 
 
 def _first(drawn: Floats | None) -> float | None:

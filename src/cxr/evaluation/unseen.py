@@ -15,7 +15,7 @@ from cxr.contracts.metrics import Estimate
 from cxr.domain import TAXONOMY
 from cxr.evaluation.arrays import Floats, Ints, Mask
 from cxr.evaluation.bases import OVERALL
-from cxr.evaluation.bootstrap import Basis, bootstrap, estimate
+from cxr.evaluation.bootstrap import Basis, bootstrap, estimate, ranking_limit
 from cxr.evaluation.conformal import measure_sets
 from cxr.evaluation.discrimination import Ranking, auroc
 from cxr.evaluation.measures import BriefMeasures
@@ -65,10 +65,13 @@ class UnseenFilms:
     def completed(self, source: str) -> list[Ints]:
         """Rows of a source's own findings, and those of the findings that it lacks from what was withheld with it.
 
-        One array for each network that they let compare two findings or more.
+        One array for each network that they let compare two findings or more; none for a source that has too few
+        patients of every finding, which would be judged by others' films alone.
         """
-        mine = self.of(source)
-        chosen = mine == np.isin(self.films.labels, self.own(source))
+        mine, own = self.of(source), self.own(source)
+        if not own:
+            return []
+        chosen = mine == np.isin(self.films.labels, own)
         rows = [np.flatnonzero(chosen & (self.folds == fold)) for fold in np.unique(self.folds[mine])]
         return [found for found in rows if len(np.unique(self.films.labels[found])) > 1]
 
@@ -83,8 +86,6 @@ class UnseenScores:
     mean: Estimate
     accuracy: Estimate
 
-
-_ALONE = Basis(reason="no network was tested on films of two findings")
 
 _Ranked = tuple[Ints, Ranking]
 _Pair = tuple[str, str, str]
@@ -111,10 +112,16 @@ def score_unseen(unseen: UnseenFilms, *, resamples: int, seed: int) -> UnseenSco
 
     values = bootstrap(statistics, unseen.films.patients, resamples=resamples, seed=seed)
     return UnseenScores(
-        sources=tuple(_source_score(unseen, source, values["source", source]) for source in by_source.judged),
-        pairs=tuple(_pair_score(unseen, pair, values["pair", *pair]) for pair in pairs),
-        worst=estimate(values["worst",], _ALONE),
-        mean=estimate(values["mean",], _ALONE),
+        sources=tuple(
+            _source_score(unseen, source, values["source", source], by_source.basis(source))
+            for source in by_source.judged
+        ),
+        pairs=tuple(
+            _pair_score(unseen, pair, values["pair", *pair], _basis(unseen.films, rankings))
+            for pair, rankings in pairs.items()
+        ),
+        worst=estimate(values["worst",], by_source.basis_of_worst),
+        mean=estimate(values["mean",], by_source.basis(*by_source.judged)),
         accuracy=estimate(values["accuracy",], brief.bases[OVERALL, "accuracy"]),
     )
 
@@ -151,12 +158,24 @@ class _SourceMeasures:
 
     def __init__(self, unseen: UnseenFilms) -> None:
         rankings = {source: _macro_rankings(unseen, source) for source in unseen.names}
+        self._films = unseen.films
         self._rankings = {source: of_folds for source, of_folds in rankings.items() if of_folds}
 
     @property
     def judged(self) -> tuple[str, ...]:
         """The sources that have a value."""
         return tuple(self._rankings)
+
+    def basis(self, *sources: str) -> Basis:
+        """What the mean of the macro AUROCs of sources rests on."""
+        ranked = [one for source in sources for network in self._rankings[source] for one in network]
+        return _basis(self._films, ranked)
+
+    @property
+    def basis_of_worst(self) -> Basis:
+        """What the smallest macro AUROC of a source rests on: without any error, the fewest patients."""
+        bases = [self.basis(source) for source in self.judged]
+        return min(bases, key=lambda basis: basis.limit or 0.0) if bases else self.basis()
 
     def __call__(self, weights: Floats) -> dict[tuple[str, ...], Floats]:
         """Values [b] for weights [b, n]."""
@@ -166,6 +185,16 @@ class _SourceMeasures:
         }
         stacked = np.stack(list(values.values()) or [np.full(len(weights), np.nan)])
         return values | {("worst",): stacked.min(axis=0), ("mean",): stacked.mean(axis=0)}
+
+
+def _basis(films: ScoredFilms, ranked: Sequence[_Ranked]) -> Basis:
+    """Of a mean of AUROCs; without any error its lower limit is the mean of theirs."""
+    limits = []
+    for rows, ranking in ranked:
+        patients, positive = films.patients[rows[ranking.order]], ranking.positive > 0
+        limits.append(ranking_limit(*(len(np.unique(patients[side])) for side in (positive, ~positive))))
+    reason = "no network was tested on films of two findings"
+    return Basis(reason=reason, limit=float(np.mean(limits)) if limits else None)
 
 
 def _mean_auroc(ranked: Sequence[_Ranked], weights: Floats) -> Floats:
@@ -217,7 +246,7 @@ def _pair_rankings(unseen: UnseenFilms, pair: _Pair) -> list[_Ranked]:
     return found
 
 
-def _source_score(unseen: UnseenFilms, source: str, values: Floats) -> SourceScore:
+def _source_score(unseen: UnseenFilms, source: str, values: Floats, basis: Basis) -> SourceScore:
     own, findings = unseen.own(source), unseen.films.findings
     networks = unseen.completed(source)
     present = np.unique(unseen.films.labels[np.concatenate(networks)])
@@ -227,11 +256,11 @@ def _source_score(unseen: UnseenFilms, source: str, values: Floats) -> SourceSco
         own=tuple(findings[number] for number in own),
         borrowed=tuple(findings[number] for number in present if number not in own),
         films=int(unseen.of(source)[networks[0]].sum()),
-        macro_auroc=estimate(values, _ALONE),
+        macro_auroc=estimate(values, basis),
     )
 
 
-def _pair_score(unseen: UnseenFilms, pair: _Pair, values: Floats) -> PairScore:
+def _pair_score(unseen: UnseenFilms, pair: _Pair, values: Floats, basis: Basis) -> PairScore:
     with_finding, without = _pair_rows(unseen, pair)
     finding, source, other = pair
     networks = len(np.unique(unseen.folds[with_finding]))
@@ -242,5 +271,5 @@ def _pair_score(unseen: UnseenFilms, pair: _Pair, values: Floats) -> PairScore:
         networks=networks,
         films=int(with_finding.sum()) // networks,
         normal_films=int(without.sum()) // networks,
-        auroc=estimate(values, _ALONE),
+        auroc=estimate(values, basis),
     )

@@ -93,7 +93,8 @@ def fit(
     torch.manual_seed(recipe.seed)
     network = build_network(recipe.model, recipe.preprocessing, len(TAXONOMY))
     origin = initialise(network, recipe.model, weights)
-    run = TrainingRun(recipe, network.to(device).to(memory_format=torch.channels_last), device, processes, len(train))
+    network = network.to(device).to(memory_format=torch.channels_last)
+    run = TrainingRun(recipe, network, device, processes, len(train), origin)
     state = None if scratch is None else scratch / STATE_FILE
     if state is not None and state.exists():
         run.restore(state)
@@ -110,7 +111,7 @@ def fit(
     refit = recipe.schedule.refit_head and processes.first
     seconds = refit_head(network, recipe, train) if refit else 0.0
     history = History(
-        initial_weights=origin,
+        initial_weights=run.origin,
         best_epoch=run.best_epoch,
         stopped=stopped,
         index=index,
@@ -139,6 +140,7 @@ class TrainingRun:
     Attributes:
         network: trained in place, on `device`.
         films: number of training films, which with the schedule gives the number of steps.
+        origin: what the network started from.
         best: state of the averaged network at `best_epoch`.
         step: optimiser steps done.
     """
@@ -148,6 +150,7 @@ class TrainingRun:
     device: torch.device
     processes: Processes
     films: int
+    origin: str
     epochs: list[Epoch] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
     best_epoch: int = 0
@@ -277,6 +280,7 @@ class TrainingRun:
             "best": self.best,
             "best_epoch": self.best_epoch,
             "step": self.step,
+            "origin": self.origin,
         }
         torch.save(state, buffer)
         write_bytes(path, buffer.getvalue())
@@ -289,6 +293,7 @@ class TrainingRun:
         self.optimiser.load_state_dict(state["optimiser"])
         self.epochs = [msgspec.convert(epoch, Epoch) for epoch in state["epochs"]]
         self.best, self.best_epoch, self.step = state["best"], state["best_epoch"], state["step"]
+        self.origin = state.get("origin", self.origin)  # not in states of older versions
         logger.info("resuming after epoch %d of %d", len(self.epochs), self.recipe.schedule.epochs)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from cxr.contracts.checkpoint import History
 from cxr.contracts.metrics import Estimate, MetricsReport, RobustnessReport
 from cxr.contracts.recipe import Gate
+from cxr.contracts.search import Objective
 from cxr.contracts.search_report import SearchReport, Trial
 from cxr.contracts.shortcuts import ShortcutReport
 from cxr.evaluation.gate import allows, covers, surely_worse
@@ -51,7 +52,7 @@ def trials_table(search: SearchReport) -> Table:
             trial.state,
             _objective(trial),
             *(_value(trial.parameters.get(field)) for field in fields),
-            _epochs(trial),
+            _epochs(trial, search.objective),
             Number(value=trial.seconds, style="quantity"),
         )
         for trial in search.trials
@@ -176,9 +177,11 @@ def _trial(search: SearchReport, number: int | None) -> Trial:
     return next(trial for trial in search.trials if trial.number == number)
 
 
-def _epochs(trial: Trial) -> Number:
+def _epochs(trial: Trial, objective: Objective) -> Number:
     if trial.value is not None and not trial.curve:
-        return Number(value=None, style="count", reason="Katib tells of the best epoch alone")
+        unseen = "one network for each source withheld, each judged at its end"
+        reason = unseen if objective == "worst_source_auroc" else "Katib tells of the best epoch alone"
+        return Number(value=None, style="count", reason=reason)
     return count(len(trial.curve))
 
 

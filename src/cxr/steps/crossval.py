@@ -10,6 +10,7 @@ from cxr.contracts.crossval import CROSSVAL_FILE, CROSSVAL_TABLE, Crossval, Fold
 from cxr.contracts.files import new_folder, value_digest, write_json
 from cxr.contracts.metrics import Estimate
 from cxr.contracts.recipe import Recipe
+from cxr.errors import TrainingError
 from cxr.evaluation.bases import OVERALL
 from cxr.evaluation.bootstrap import bootstrap, estimate
 from cxr.evaluation.measures import BriefMeasures
@@ -66,6 +67,11 @@ def crossval(
         for fold in folds:
             found.append(tested(bench, fold))
             advance(1)
+    if len(origins := {fold.origin for fold in found}) > 1:
+        raise TrainingError(
+            f"all folds must have started from the same weights, some from {' and some from '.join(sorted(origins))}; "
+            f"remove {bench.state} and run `cxr crossval` again where the weights can be had"
+        )
     report = summarise(found, recipe=recipe, index=index.digest)
     with new_folder(out) as folder:
         write_json(folder / CROSSVAL_FILE, report)

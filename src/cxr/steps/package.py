@@ -50,6 +50,7 @@ logger = logging.getLogger(__name__)
 class _Parts:
     """What the other steps found out about the model."""
 
+    trained_on: str
     metrics: MetricsReport
     calibration: Calibration
     robustness: RobustnessReport
@@ -64,6 +65,7 @@ class _Parts:
             "evaluation": (self.metrics.model, self.metrics.index),
             "robustness": (self.robustness.model, self.robustness.index),
             "explanation": (self.localisation.model, self.localisation.index),
+            "training": (checkpoint, self.trained_on),
             "drift": (self.drift.checkpoint, self.drift.index),
             "gate": (self.gate.checkpoint, self.gate.index),
         }
@@ -114,6 +116,7 @@ def package(
     model = read_checkpoint(checkpoint)
     index = StudyIndex.read(split)
     parts = _Parts(
+        trained_on=model.history.index,
         metrics=read_json(evaluation / METRICS_FILE, MetricsReport),
         calibration=read_json(evaluation / CALIBRATION_FILE, Calibration),
         robustness=read_json(robustness / ROBUSTNESS_FILE, RobustnessReport),

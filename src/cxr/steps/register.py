@@ -141,11 +141,16 @@ def promote(*, registration: Path, out: Path, tracking_uri: str) -> Promotion:
 
 
 def _check_model(bundle: Bundle, metrics: MetricsReport) -> None:
-    trained = bundle.manifest.provenance.checkpoint
+    trained, films = bundle.manifest.provenance.checkpoint, bundle.manifest.provenance.index
     if metrics.model not in (trained, bundle.digest):
         raise BundleError(
             f"the evaluation must be of the bundle's checkpoint {trained[:12]}, is of {metrics.model[:12]}; "
             "run `cxr evaluate` and `cxr package` again"
+        )
+    if metrics.index != films:
+        raise BundleError(
+            f"the evaluation must be on the test films of the bundle's own split, index {films[:12]}, is on those of "
+            f"{metrics.index[:12]}, which may have been learnt; run `cxr evaluate` on that split"
         )
 
 

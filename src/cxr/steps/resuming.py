@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from cxr import __version__
 from cxr.contracts.files import file_digest, value_digest
 from cxr.contracts.recipe import AuditRecipe, EvaluationRecipe, Gate, Recipe
 from cxr.contracts.search import SearchSpace
@@ -15,7 +16,7 @@ from cxr.errors import TrainingError
 def state_key(recipe: Recipe, index: StudyIndex, weights: Path | None, *, search: SearchSpace | None = None) -> str:
     """Names the state of one training or search: other choices, films or initial weights never resume from it.
 
-    What is only measured or judged afterwards changes no weight and is left out.
+    What is only measured or judged afterwards changes no weight and is left out, unless a search compares trials by it.
 
     Args:
         recipe: what is trained and how.
@@ -23,10 +24,13 @@ def state_key(recipe: Recipe, index: StudyIndex, weights: Path | None, *, search
         weights: file of initial weights, or None.
         search: what of the search matters; nothing when None.
     """
+    measured = EvaluationRecipe()
+    if search is not None and search.objective == "worst_source_auroc":
+        measured = EvaluationRecipe(unseen_share=recipe.evaluation.unseen_share)
     learnt = msgspec.structs.replace(
-        recipe, search=search or SearchSpace(), evaluation=EvaluationRecipe(), audit=AuditRecipe(), gate=Gate()
+        recipe, search=search or SearchSpace(), evaluation=measured, audit=AuditRecipe(), gate=Gate()
     )
-    parts = [value_digest(learnt), index.digest, file_digest(weights) if weights else ""]
+    parts = [__version__, value_digest(learnt), index.digest, file_digest(weights) if weights else ""]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:24]
 
 

@@ -32,7 +32,7 @@ def _write_table(path: Path, recipe: Recipe, report: SearchReport) -> None:
     names = [parameter.field for parameter in recipe.search.parameters]
     with path.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream, lineterminator="\n")
-        table.writerow(["number", "state", "macro_auroc", "epochs", "seconds", *names, "reason"])
+        table.writerow(["number", "state", report.objective, "epochs", "seconds", *names, "reason"])
         for trial in report.trials:
             tried = [trial.parameters[name] for name in names]
             table.writerow(

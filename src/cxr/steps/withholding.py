@@ -17,7 +17,7 @@ from cxr.contracts.recipe import Recipe
 from cxr.contracts.split import FOLDS_FILE, Fold, Folds
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import TAXONOMY, Split
-from cxr.errors import SplitError
+from cxr.errors import ContractError, SplitError, TrainingError
 from cxr.evaluation.arrays import Mask
 from cxr.evaluation.calibration import LabelledLogits
 from cxr.evaluation.conformal import prediction_sets
@@ -33,6 +33,7 @@ from cxr.steps.split.folds import in_fold
 logger = logging.getLogger(__name__)
 
 _STEP = "cxr crossval"
+_KEPT = {"logits", "validation", "origin", "best_epoch", "seconds"}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -45,6 +46,7 @@ class TestedFold:
         sources: [n], by name.
         sets: [n, c], whether each finding is in the prediction set of each film.
         decided: [n], the others are referred.
+        origin: initial weights, as in `History`.
     """
 
     fold: Fold
@@ -53,6 +55,7 @@ class TestedFold:
     sources: tuple[str, ...]
     sets: Mask
     decided: Mask
+    origin: str
     best_epoch: int
     seconds: float
 
@@ -105,9 +108,8 @@ def tested(bench: Bench, fold: Fold) -> TestedFold:
     place = _placed(bench, fold)
     known, test = (bench.films.take(place == str(part)) for part in (Split.VALIDATION, Split.TEST))
     kept = None if bench.state is None else bench.state / f"{'+'.join(fold.withheld)}.npz"
-    if kept is not None and kept.exists():
-        found = read_arrays(kept, step=_STEP)
-    else:
+    found = None if kept is None else _kept(kept)
+    if found is None:
         train = bench.films.take(place == str(Split.TRAIN))
         found = _train_and_test(bench, fold, train=train, validation=known, test=test)
         if kept is not None:
@@ -134,9 +136,22 @@ def tested(bench: Bench, fold: Fold) -> TestedFold:
         sources=tuple(test.index.films["source"].astype(str)),
         sets=prediction_sets(films.probabilities, limits, films.findings),
         decided=films.probabilities.max(axis=1) >= calibration.refer_below,
+        origin=str(found["origin"]),
         best_epoch=int(found["best_epoch"]),
         seconds=float(found["seconds"]),
     )
+
+
+def _kept(path: Path) -> dict[str, Any] | None:
+    """What an earlier call has found, or None: a file that cannot be read is as good as none."""
+    if not path.exists():
+        return None
+    try:
+        found = read_arrays(path, step=_STEP)
+    except ContractError as error:
+        logger.warning("a fold is trained again: %s", error)
+        return None
+    return found if found.keys() >= _KEPT else None
 
 
 def unseen_films(folds: Sequence[TestedFold]) -> UnseenFilms:
@@ -166,7 +181,10 @@ def _train_and_test(
     bench: Bench, fold: Fold, *, train: FilmArray, validation: FilmArray, test: FilmArray
 ) -> dict[str, Any]:
     """Logits of the withheld films and of the validation films, and how the training went."""
-    logger.info("withholding %s", " and ".join(fold.withheld))
+    withheld = " and ".join(fold.withheld)
+    if not len(test):
+        raise TrainingError(f"no film of {withheld} was drawn to test on; raise search.films, or set it to 0 for all")
+    logger.info("withholding %s", withheld)
     fitted = fit(
         recipe=bench.recipe,
         train=train,
@@ -184,6 +202,7 @@ def _train_and_test(
         **unseen,
         "logits": infer(fitted.network, test.films, device=bench.device).logits,
         "validation": infer(fitted.network, validation.films, device=bench.device).logits,
+        "origin": np.array(fitted.history.initial_weights),
         "best_epoch": np.int64(fitted.history.best_epoch),
         "seconds": np.float64(fitted.history.seconds),
     }
