@@ -10,7 +10,7 @@ DRIFT := .venv-drift
 DRIFT_READY := $(DRIFT)/.ready
 
 DATA ?= phantom:800
-PROFILE ?= demo
+PROFILE ?= $(if $(filter phantom:%,$(DATA)),demo,cpu)
 RUN ?= runs/last
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 ARGS ?=
@@ -21,7 +21,7 @@ export PYTHONUNBUFFERED := 1
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables: DATA=$(DATA)  PROFILE=$(PROFILE)  RUN=$(RUN)  ARGS='--set loss.gamma=1.5'"
+	@echo "  Variables: DATA=$(DATA)  PROFILE=$(PROFILE)  RUN=$(RUN)  ARGS='--set schedule.epochs=20'"
 
 # ---------------------------------------------------------------- set-up
 

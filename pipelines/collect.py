@@ -1,5 +1,6 @@
 """The folder of a run: what its steps wrote, under names that stay."""
 
+import logging
 import os
 import shutil
 import uuid
@@ -7,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cxr.contracts.files import new_folder
+
+logger = logging.getLogger(__name__)
 
 LAST = "last"
 
@@ -34,12 +37,20 @@ def collect(artifacts: Mapping[str, Path], run: Path) -> None:
 
 
 def mark_last(run: Path) -> None:
-    """Make `last`, beside the run's folder, a link to it; whoever follows it sees the old run or the new one."""
+    """Make `last`, beside the run's folder, a link to it; whoever follows it sees the old run or the new one.
+
+    A folder that single steps wrote under that name, before there was a run, is kept beside it under another.
+    """
     if run.name == LAST:
         return
+    last = run.parent / LAST
+    if last.is_dir() and not last.is_symlink():
+        kept = last.with_name(f"{LAST}-{uuid.uuid4().hex[:8]}")
+        last.rename(kept)
+        logger.warning("%s was a folder of its own; it is %s now", last, kept)
     link = run.parent / f".{LAST}.{uuid.uuid4().hex}"
     link.symlink_to(run.name, target_is_directory=True)
-    link.replace(run.parent / LAST)
+    link.replace(last)
 
 
 def _link_or_copy(source: str, target: str) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from cxr.contracts.files import read_json
 from cxr.contracts.metrics import LOCALISATION_FILE, METRICS_FILE, Estimate, LocalisationReport, MetricsReport
 from cxr.contracts.registration import PROMOTION_FILE, REGISTRATION_FILE, Promotion, Registration
+from cxr.programs import program
 
 
 def summarise(run: Path) -> str:
@@ -19,9 +20,17 @@ def summarise(run: Path) -> str:
         ("model", _model(run)),
         ("report", str(run / "report.html")),
         ("next", "make mlflow-ui"),
-        ("", f"cxr predict --bundle {run / 'bundle'} FILE…"),
+        ("", f"{program('cxr')} predict --bundle {run / 'bundle'} FILE…"),
+        ("", _serve(run)),
     ]
     return "\n".join(f"{name:<14}{words}" for name, words in lines)
+
+
+def _serve(run: Path) -> str:
+    """`make serve` takes the champion, so that a model that did not become it is named."""
+    promotion = run / "promotion" / PROMOTION_FILE
+    champion = promotion.is_file() and read_json(promotion, Promotion).promoted
+    return "make serve" if champion else f"make serve ARGS='--bundle {run / 'bundle'}'"
 
 
 def _estimate(estimate: Estimate) -> str:

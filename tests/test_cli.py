@@ -46,11 +46,15 @@ def test_a_misspelt_field_ends_in_one_line_with_the_nearest_name(cxr):
     ],
 )
 def test_a_step_without_a_run_ends_in_one_line_that_says_what_is_missing(cxr, command):
-    options = ["--recipe", "demo"] if command == "train" else []
-    failed = cxr(command, *options)
+    failed = cxr(command)
     assert failed.exit_code == 1
     (line,) = failed.stderr.strip().splitlines()
     assert "must exist" in line or "must be" in line
+
+
+def test_the_recipe_that_is_trained_is_the_one_that_the_runs_own_search_found(cxr, tmp_path):
+    failed = cxr("train", "--run", tmp_path / "mine")
+    assert str(tmp_path / "mine" / "search" / "recipe.json") in failed.stderr
 
 
 def test_bundle_and_data_go_together(cxr):

@@ -70,3 +70,15 @@ def test_last_is_the_latest_run_wherever_the_folder_is_moved(tmp_path: Path) -> 
     runs.rename(tmp_path / "moved")
     assert (tmp_path / "moved" / "last" / "name").read_text() == "b"
     assert sorted(path.name for path in (tmp_path / "moved").iterdir()) == ["a", "b", "last"]
+
+
+def test_a_folder_named_last_is_kept_when_a_run_becomes_the_last(tmp_path: Path) -> None:
+    """Single steps write `runs/last` themselves where no run has been yet."""
+    runs = tmp_path / "runs"
+    for name in ("last", "a"):
+        (runs / name / "studies").mkdir(parents=True)
+        (runs / name / "studies" / "name").write_text(name)
+    mark_last(runs / "a")
+    assert (runs / "last").resolve() == runs / "a"
+    (kept,) = (path for path in runs.iterdir() if path.name not in {"last", "a"})
+    assert (kept / "studies" / "name").read_text() == "last"

@@ -5,7 +5,7 @@ import pytest
 from cxr.adapters.registry import CHAMPION, Registry
 from cxr.contracts.bundle import read_bundle
 from cxr.errors import BundleError, ServingError
-from cxr.serving.local import champion_bundle, prepare
+from cxr.serving.local import champion_bundle, passed_over, prepare
 from cxr.serving.security.keys import KeyStore, Scope
 
 
@@ -40,6 +40,14 @@ def test_the_champion_goes_before_the_run_and_replaces_what_was_served(phantom_r
     assert read_bundle(chosen(phantom_run.folder, tmp_path, tracking)).digest != digest
     registry.set_alias("cxr", CHAMPION, version.version)
     assert read_bundle(chosen(phantom_run.folder, tmp_path, tracking)).digest == digest
+
+
+def test_it_says_when_the_champion_is_served_rather_than_the_runs_bundle(phantom_run, tmp_path):
+    champion = phantom_run.other_bundle(tmp_path / "champion")
+    assert passed_over(phantom_run.bundle, phantom_run.bundle, "cxr") is None
+    assert passed_over(champion, tmp_path / "none", "cxr") is None
+    said = passed_over(champion, phantom_run.bundle, "cxr")
+    assert f"--bundle {phantom_run.bundle}" in said
 
 
 def test_a_spoilt_bundle_is_not_served(phantom_run, tmp_path):

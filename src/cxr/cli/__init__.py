@@ -27,7 +27,7 @@ class _Commands(click.Group):
 def main(quiet: bool) -> None:
     """Chest X-ray classification: every step of the pipeline as a command.
 
-    A step reads and writes folders of the last run unless told otherwise.
+    A step reads and writes folders of the last run unless told otherwise; `ingest` writes ./studies.
     """
     level = logging.WARNING if quiet else logging.INFO
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)

@@ -14,7 +14,10 @@ PATH = click.Path(path_type=Path)
 
 
 def step_folders(*reads: str, writes: str) -> Callable[[F], F]:
-    """Options for the folders that a step reads and for the one it writes; each is in `--run` unless given."""
+    """Options for the folders that a step reads and for the one it writes; each is in `--run` unless given.
+
+    So is the recipe of a step whose `with_recipe` has no default: what the run's search found.
+    """
 
     def decorate(function: F) -> F:
         @functools.wraps(function)
@@ -23,6 +26,8 @@ def step_folders(*reads: str, writes: str) -> Callable[[F], F]:
                 given[name] = given[name] or run / name
             elsewhere = Path(writes) if given.get("bundle") and "bundle" not in reads else run / writes
             given["out"] = given["out"] or elsewhere
+            if "recipe" in given:
+                given["recipe"] = given["recipe"] or str(run / "search" / "recipe.json")
             say(function(**given))
 
         for name in reversed(reads):
@@ -34,7 +39,7 @@ def step_folders(*reads: str, writes: str) -> Callable[[F], F]:
     return decorate
 
 
-def with_recipe(default: str) -> Callable[[F], F]:
+def with_recipe(default: str | None) -> Callable[[F], F]:
     """`--recipe` and `--set`, handed to the function as one typed `recipe`."""
 
     def decorate(function: F) -> F:
@@ -44,7 +49,8 @@ def with_recipe(default: str) -> Callable[[F], F]:
 
             return function(recipe=resolve_recipe(recipe, overrides), **given)
 
-        source = click.option("--recipe", default=default, show_default=True, help="Name, file, or YAML text.")
+        words = "Name, file, or YAML text." + ("" if default else "  [default: RUN/search/recipe.json]")
+        source = click.option("--recipe", default=default, show_default=True, help=words)
         changes = click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change one field.")
         return source(changes(command))  # type: ignore[return-value]
 

@@ -78,7 +78,7 @@ def tune(**given: Any) -> msgspec.Struct:
 
 @click.command()
 @step_folders("studies", "split", writes="checkpoint")
-@with_recipe("runs/last/search/recipe.json")
+@with_recipe(None)
 @scratch
 @weights
 @device

@@ -59,7 +59,7 @@ class SearchSpace(Contract, frozen=True, kw_only=True):
         objective: maximised. "macro_auroc" is measured on the validation films, of sources that the trial learns from.
             "worst_source_auroc" withholds every source from training and validation films, and is the smallest
             macro AUROC of a withheld one: a trial trains a network for each fold, and is never pruned.
-        trials: the first tries the recipe's own values; 0 leaves the recipe as it is.
+        trials: on one machine the first tries the recipe's own values; 0 leaves the recipe as it is.
         epochs: of one trial.
         films: a trial trains on at most this many films, drawn by patient; 0 is all of them.
         pruning: stop a trial whose objective after an epoch is under the median of earlier trials' (Katib: medianstop).

@@ -72,6 +72,7 @@ def render_model_card(
         "model_card.md.j2",
         manifest=manifest,
         metrics=metrics,
+        recipe=recipe,
         findings_text=_joined(manifest.findings),
         phantom=is_phantom(manifest.provenance.training_sources),
         tables={table.name: table for table in tables if table},

@@ -97,10 +97,11 @@ def search_summary(search: SearchReport) -> str:
         return "No search was made: the recipe is as it was given."
     states = {state: sum(trial.state == state for trial in search.trials) for state in ("complete", "pruned", "failed")}
     ended = ", ".join(f"{number} {state}" for state, number in states.items() if number)
+    first = " Trial 0 is the recipe as it was given." if any(trial.number == 0 for trial in search.trials) else ""
     return (
         f"{_number(len(search.trials), 'trial')} ({ended}) of {search.planned} planned, by "
         f"{_ALGORITHMS[search.algorithm]}, each of up to {_number(search.epochs, 'epoch')} on {search.films:,} "
-        f"training films, compared by {objective_words(search.objective)}. Trial 0 is the recipe as it was given."
+        f"training films, compared by {objective_words(search.objective)}.{first}"
     )
 
 

@@ -20,6 +20,7 @@ from cxr.adapters.registry import CHAMPION, Registry
 from cxr.contracts.bundle import BUNDLE_FILE, read_bundle
 from cxr.contracts.files import file_digest, new_folder
 from cxr.errors import RegistryError, ServingError
+from cxr.programs import program
 from cxr.serving.security.keys import Scope, create_key
 from cxr.serving.security.private import create_private, write_private
 from cxr.serving.security.tls import development_certificate
@@ -73,8 +74,10 @@ def serve(
     """
     state.mkdir(parents=True, exist_ok=True)
     prepare(state)
+    note: str | None = None
     if bundle is None:
         bundle = champion_bundle(run=run, state=state, tracking_uri=tracking_uri, model_name=model_name)
+        note = passed_over(bundle, run / "bundle", model_name)
     python = drift_python if drift_python.exists() else None
     if python is not None:
         yield from _measured(python, bundle, state / "drift")
@@ -92,6 +95,8 @@ def serve(
         options=options,
     ) as (local, processes):
         yield from _introduction(local, bundle)
+        if note is not None:
+            yield note
         *sidecars, predictor = processes
         while not ending.wait(0.5):
             if predictor.poll() is not None:
@@ -119,7 +124,17 @@ def _introduction(local: Local, bundle: Path) -> Iterator[str]:
     yield f"drift    {local.drift or 'not watched: run `make setup-drift` for the sidecar'}"
     yield f"trust    {local.authority}"
     yield f"key      {local.key}"
-    yield "try      python examples/predict.py FILM      end with Ctrl-C"
+    yield f"try      {program('python')} examples/predict.py FILM      end with Ctrl-C"
+
+
+def passed_over(served: Path, latest: Path, model_name: str) -> str | None:
+    """What to say when the champion is served although the last run has made another bundle."""
+    if not (latest / BUNDLE_FILE).exists() or file_digest(latest / BUNDLE_FILE) == file_digest(served / BUNDLE_FILE):
+        return None
+    return (
+        f"note     the champion of {model_name!r} is served, not the bundle of the run, which is not the champion; "
+        f"to serve that: make serve ARGS='--bundle {latest}'"
+    )
 
 
 def champion_bundle(*, run: Path, state: Path, tracking_uri: str, model_name: str) -> Path:
