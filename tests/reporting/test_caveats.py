@@ -153,13 +153,22 @@ def test_a_temperature_made_for_other_hospitals_too_is_told(calibration: Calibra
 
 
 @pytest.mark.parametrize(
-    ("short", "stored_side", "warned"), [(223, 256, True), (224, 256, False), (128, 128, False), (127, 128, True)]
+    ("short", "stored_side", "frame", "warned"),
+    [
+        (223, 256, 0, True),
+        (224, 256, 0, False),
+        (128, 128, 0, False),
+        (127, 128, 0, True),
+        (160, 256, 160, False),
+        (159, 256, 160, True),
+    ],
 )
 def test_films_that_the_service_would_refuse_as_too_small_are_a_limit(
-    recipe: Recipe, short: int, stored_side: int, warned: bool
+    recipe: Recipe, short: int, stored_side: int, frame: int, warned: bool
 ):
     chosen = msgspec.structs.replace(recipe.preprocessing, size=224, stored_side=stored_side)
+    framed = msgspec.structs.replace(recipe.model, lung_frame=frame)
     films = pd.DataFrame({"width": [300, 500], "height": [short, 400]})
-    found = list(size_caveats(films, msgspec.structs.replace(recipe, preprocessing=chosen)))
+    found = list(size_caveats(films, msgspec.structs.replace(recipe, preprocessing=chosen, model=framed)))
     assert [caveat.serious for caveat in found] == [True] * warned
     assert not warned or "1 of 2 films" in found[0].text

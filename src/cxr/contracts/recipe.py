@@ -273,3 +273,11 @@ def for_trials(recipe: Recipe) -> Recipe:
     share = recipe.evaluation.unseen_share if refit else 0.0
     evaluation = msgspec.structs.replace(recipe.evaluation, unseen_share=share)
     return msgspec.structs.replace(recipe, schedule=schedule, evaluation=evaluation)
+
+
+def least_side(recipe: Recipe) -> int:
+    """Short side of the smallest film that need not be made up, pixels.
+
+    What the backbone sees: of the whole film, or of the frame around the lungs, which take most of it.
+    """
+    return recipe.model.lung_frame or recipe.preprocessing.size

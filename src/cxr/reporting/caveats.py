@@ -7,7 +7,7 @@ import pandas as pd
 
 from cxr.contracts.checkpoint import History
 from cxr.contracts.metrics import Calibration, Estimate, LocalisationReport, MetricsReport, RobustnessReport, Subgroup
-from cxr.contracts.recipe import Recipe
+from cxr.contracts.recipe import Recipe, least_side
 from cxr.domain import Split
 from cxr.reporting.cohort import ATTRIBUTES, UNKNOWN, guess_from_source
 from cxr.reporting.metric_tables import corruption_label
@@ -49,7 +49,7 @@ def data_caveats(films: pd.DataFrame, findings: tuple[str, ...]) -> Iterator[Cav
 
 def size_caveats(films: pd.DataFrame, recipe: Recipe) -> Iterator[Caveat]:
     """Whether films had to be enlarged for the network: the service takes none that are too small for it."""
-    size = recipe.preprocessing.size
+    size = least_side(recipe)
     short = films[["width", "height"]].min(axis=1)
     small = int((short < min(size, recipe.preprocessing.stored_side)).sum())
     if small:
@@ -57,7 +57,7 @@ def size_caveats(films: pd.DataFrame, recipe: Recipe) -> Iterator[Caveat]:
             title="Films smaller than the network's input",
             text=f"{small:,} of {len(films):,} films are under {size} pixels on the short side (least: {short.min()}) "
             "and were enlarged. The service refuses such films as too small: use the original films, or a smaller "
-            "preprocessing.size.",
+            f"{'model.lung_frame' if recipe.model.lung_frame else 'preprocessing.size'}.",
             serious=True,
         )
 

@@ -5,7 +5,10 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cxr.contracts.bundle import MODEL_CARD_FILE, Bundle, read_bundle
+from cxr.contracts.bundle import MODEL_CARD_FILE, REPORTS_FOLDER, Bundle, read_bundle
+from cxr.contracts.checkpoint import RECIPE_FILE
+from cxr.contracts.files import read_json
+from cxr.contracts.recipe import Recipe, least_side
 from cxr.imaging.read import MIN_SIDE
 from cxr.serving.engine import Batcher, BatchTimes, open_backend, warm_up
 from cxr.serving.journal import Terms
@@ -14,6 +17,11 @@ from cxr.serving.settings import Settings
 from cxr.steps.predict import Interpreter
 
 logger = logging.getLogger(__name__)
+
+
+def _least_side(bundle: Bundle) -> int:
+    path = bundle.folder / REPORTS_FOLDER / RECIPE_FILE
+    return least_side(read_json(path, Recipe)) if path.exists() else bundle.manifest.preprocessing.size
 
 
 class LoadedBundle:
@@ -26,7 +34,7 @@ class LoadedBundle:
         batcher: the graph, shared by all requests.
         card: the model card, Markdown.
         backend_name: engine, device and precision.
-        min_side: shortest side of a film, pixels: less than the network sees would be made up.
+        min_side: shortest side of a film, pixels, see `cxr.contracts.recipe.least_side`.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
@@ -52,7 +60,7 @@ class LoadedBundle:
             max_queue=settings.max_queue,
             observe=self._observe,
         )
-        self.min_side = max(MIN_SIDE, self.bundle.manifest.preprocessing.size)
+        self.min_side = max(MIN_SIDE, _least_side(self.bundle))
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
