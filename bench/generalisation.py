@@ -1,6 +1,6 @@
 """What each part of the recipe is worth on sources that a network never saw: the table of docs/performance.md.
 
-    python bench/generalisation.py --data ../shared/data/chest-xray/index.csv [--rows 0,8]
+    python bench/generalisation.py --data INDEX --set 'split.linked_sources=[]' [--rows 0,8]
 
 Every row adds one thing to the row above and is measured by `cxr crossval`: sources are withheld, linked ones together
 and those that lack a finding with one that has it, and films are scored by networks that never saw them. All rows have
