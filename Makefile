@@ -12,6 +12,8 @@ DRIFT_READY := $(DRIFT)/.ready
 DATA ?= phantom:800
 PROFILE ?= $(if $(filter phantom:%,$(DATA)),demo,cpu)
 RUN ?= runs/last
+# The recipe that RUN's films were prepared for, unless another one is asked for.
+OF_RUN = $(if $(filter file,$(origin PROFILE)),$(or $(wildcard $(RUN)/recipe.json),$(PROFILE)),$(PROFILE))
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 ARGS ?=
 
@@ -81,6 +83,7 @@ compile: $(READY) ## Compile the pipelines to the YAML that Kubeflow runs
 data: $(READY) ## Read DATA and split it by patient, into RUN
 	$(BIN)/cxr ingest "$(DATA)" --out $(RUN)/studies --recipe "$(PROFILE)" $(ARGS)
 	$(BIN)/cxr split --run $(RUN) --recipe "$(PROFILE)" $(ARGS)
+	$(BIN)/cxr recipe --recipe "$(PROFILE)" --out $(RUN)/recipe.json $(ARGS)
 
 .PHONY: train
 train: $(READY) ## Train RUN's best recipe again
@@ -88,7 +91,7 @@ train: $(READY) ## Train RUN's best recipe again
 
 .PHONY: train-tune
 train-tune: $(READY) ## Search, then train the best recipe
-	$(BIN)/cxr tune --run $(RUN) --recipe "$(PROFILE)" $(ARGS)
+	$(BIN)/cxr tune --run $(RUN) --recipe "$(OF_RUN)" $(ARGS)
 	$(BIN)/cxr train --run $(RUN) --recipe $(RUN)/search/recipe.json
 
 .PHONY: evaluate
@@ -111,7 +114,7 @@ report: $(READY) ## Write RUN's report.html and TECHNICAL_REPORT.md again
 
 .PHONY: serve
 serve: $(READY) $(DRIFT_READY) ## Predictor and drift sidecar on this machine; trains phantoms when there is no bundle
-	@test -e $(RUN)/bundle/bundle.json || $(MAKE) --no-print-directory run
+	@$(if $(findstring --bundle,$(ARGS)),true,test -e $(RUN)/bundle/bundle.json || $(MAKE) --no-print-directory run)
 	$(BIN)/cxr serve --run $(RUN) $(ARGS)
 
 .PHONY: mlflow-ui

@@ -21,16 +21,9 @@ def summarise(run: Path) -> str:
         ("report", str(run / "report.html")),
         ("next", "make mlflow-ui"),
         ("", f"{program('cxr')} predict --bundle {run / 'bundle'} FILE…"),
-        ("", _serve(run)),
+        ("", f"make serve ARGS='--bundle {run / 'bundle'}'"),
     ]
     return "\n".join(f"{name:<14}{words}" for name, words in lines)
-
-
-def _serve(run: Path) -> str:
-    """`make serve` takes the champion, so that a model that did not become it is named."""
-    promotion = run / "promotion" / PROMOTION_FILE
-    champion = promotion.is_file() and read_json(promotion, Promotion).promoted
-    return "make serve" if champion else f"make serve ARGS='--bundle {run / 'bundle'}'"
 
 
 def _estimate(estimate: Estimate) -> str:

@@ -6,8 +6,12 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from hypothesis import settings
 
 from support.studies import write_noise_studies
+
+settings.register_profile("untimed", settings(), deadline=None)  # how long an example takes is the machine's affair
+settings.load_profile("untimed")
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -22,6 +22,11 @@ def test_recipe_prints_yaml_that_is_the_recipe(cxr):
     assert resolve_recipe(printed.output) == resolve_recipe("demo", ["loss.gamma=1.5"])
 
 
+def test_a_recipe_can_be_kept_as_a_run_keeps_it(cxr, tmp_path):
+    assert not cxr("recipe", "--recipe", "demo", "--set", "seed=7", "--out", "run/recipe.json").output
+    assert resolve_recipe(str(tmp_path / "run" / "recipe.json")) == resolve_recipe("demo", ["seed=7"])
+
+
 def test_a_misspelt_field_ends_in_one_line_with_the_nearest_name(cxr):
     failed = cxr("recipe", "--set", "loss.gama=1.5")
     assert failed.exit_code == 1

@@ -69,6 +69,7 @@ def test_a_run_ends_with_a_report_and_a_registered_model_and_may_be_repeated(tmp
     assert f"macro AUROC   {metrics.overall['macro_auroc'].value:.3f}" in first.stdout
     assert "cxr version 1, alias challenger" in first.stdout
     assert f"cxr predict --bundle {runs / 'a' / 'bundle'}" in first.stdout
+    assert f"make serve ARGS='--bundle {runs / 'a' / 'bundle'}'" in first.stdout
     registration = read_json(run / "registration" / "registration.json", Registration)
 
     second = pipeline("--data", "phantom:90", run=runs / "b")

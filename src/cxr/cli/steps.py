@@ -23,10 +23,15 @@ from cxr.contracts.recipe import Recipe
 
 @click.command()
 @with_recipe("default")
-def recipe(recipe: Recipe) -> None:
+@click.option("--out", type=PATH, help="Write it there as JSON instead.")
+def recipe(recipe: Recipe, out: Path | None) -> None:
     """Print a recipe in full, as YAML, with every change applied."""
+    from cxr.contracts.files import write_json
     from cxr.contracts.resolve import recipe_yaml
 
+    if out is not None:
+        write_json(out, recipe)
+        return
     click.echo(recipe_yaml(recipe), nl=False)
 
 

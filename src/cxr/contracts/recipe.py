@@ -275,9 +275,9 @@ def for_trials(recipe: Recipe) -> Recipe:
     return msgspec.structs.replace(recipe, schedule=schedule, evaluation=evaluation)
 
 
-def least_side(recipe: Recipe) -> int:
-    """Short side of the smallest film that need not be made up, pixels.
+def least_side(*, size: int, lung_frame: int) -> int:
+    """Short side that a film must have, pixels: that of what the backbone sees, the film or the frame around its lungs.
 
-    What the backbone sees: of the whole film, or of the frame around the lungs, which take most of it.
+    The frame takes most of a film, so that a film of its size is enlarged by little.
     """
-    return recipe.model.lung_frame or recipe.preprocessing.size
+    return lung_frame or size

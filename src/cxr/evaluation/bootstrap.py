@@ -18,8 +18,8 @@ Key = TypeVar("Key", bound=Hashable)
 _TAILS = (0.025, 0.975)
 _DEVIATE = 1.959964
 _BLOCK, _CELLS = 64, 2**20
-_PLACES = 12
-"""To which a value is compared with 0 and 1: sums are rounded."""
+PLACES = 12
+"""To which values are compared: sums are rounded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,11 @@ class Basis:
     reason: str = ""
     limit: float | None = None
     grows_with_noise: bool = False
+
+
+def same(first: float, second: float) -> bool:
+    """Whether two values differ by rounding alone."""
+    return round(first, PLACES) == round(second, PLACES)
 
 
 def share_limit(patients: int) -> float:
@@ -131,7 +136,7 @@ def estimate(values: Floats, basis: Basis) -> Estimate:
     if basis.grows_with_noise:
         bias = float(drawn.mean()) - value
         low, high = max(0.0, low - bias), high - bias
-    elif basis.limit is not None and {round(number, _PLACES) for number in (low, value, high)} in ({0.0}, {1.0}):
+    elif basis.limit is not None and same(low, high) and same(low, value) and round(value, PLACES) in (0.0, 1.0):
         value = float(round(value))
         low, high = (basis.limit, 1.0) if value else (0.0, 1 - basis.limit)
     return Estimate(value=value, low=low, high=high)

@@ -193,7 +193,7 @@ def _basis(films: ScoredFilms, ranked: Sequence[_Ranked]) -> Basis:
     for rows, ranking in ranked:
         patients, positive = films.patients[rows[ranking.order]], ranking.positive > 0
         limits.append(ranking_limit(*(len(np.unique(patients[side])) for side in (positive, ~positive))))
-    reason = "no network was tested on films of two findings"
+    reason = f"no network was tested on films of two findings of sources with {FEWEST} patients of one"
     return Basis(reason=reason, limit=float(np.mean(limits)) if limits else None)
 
 

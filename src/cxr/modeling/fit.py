@@ -293,7 +293,7 @@ class TrainingRun:
         self.optimiser.load_state_dict(state["optimiser"])
         self.epochs = [msgspec.convert(epoch, Epoch) for epoch in state["epochs"]]
         self.best, self.best_epoch, self.step = state["best"], state["best_epoch"], state["step"]
-        self.origin = state.get("origin", self.origin)  # not in states of older versions
+        self.origin = state["origin"]
         logger.info("resuming after epoch %d of %d", len(self.epochs), self.recipe.schedule.epochs)
 
 

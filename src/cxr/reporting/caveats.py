@@ -48,13 +48,13 @@ def data_caveats(films: pd.DataFrame, findings: tuple[str, ...]) -> Iterator[Cav
 
 
 def size_caveats(films: pd.DataFrame, recipe: Recipe) -> Iterator[Caveat]:
-    """Whether films had to be enlarged for the network: the service takes none that are too small for it."""
-    size = least_side(recipe)
+    """Whether films are smaller than what the network sees of one: the service takes none of them."""
+    size = least_side(size=recipe.preprocessing.size, lung_frame=recipe.model.lung_frame)
     short = films[["width", "height"]].min(axis=1)
     small = int((short < min(size, recipe.preprocessing.stored_side)).sum())
     if small:
         yield Caveat(
-            title="Films smaller than the network's input",
+            title="Films smaller than what the network sees",
             text=f"{small:,} of {len(films):,} films are under {size} pixels on the short side (least: {short.min()}) "
             "and were enlarged. The service refuses such films as too small: use the original films, or a smaller "
             f"{'model.lung_frame' if recipe.model.lung_frame else 'preprocessing.size'}.",

@@ -5,10 +5,11 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
+
 from cxr.contracts.bundle import MODEL_CARD_FILE, REPORTS_FOLDER, Bundle, read_bundle
 from cxr.contracts.checkpoint import RECIPE_FILE
-from cxr.contracts.files import read_json
-from cxr.contracts.recipe import Recipe, least_side
+from cxr.contracts.recipe import least_side
 from cxr.imaging.read import MIN_SIDE
 from cxr.serving.engine import Batcher, BatchTimes, open_backend, warm_up
 from cxr.serving.journal import Terms
@@ -19,9 +20,22 @@ from cxr.steps.predict import Interpreter
 logger = logging.getLogger(__name__)
 
 
-def _least_side(bundle: Bundle) -> int:
+class _Model(msgspec.Struct):
+    lung_frame: int = 0
+
+
+class _Recipe(msgspec.Struct):
+    """What is read of a recipe, whatever else a newer version says in it."""
+
+    model: _Model = msgspec.field(default_factory=_Model)
+
+
+def read_least_side(bundle: Bundle) -> int:
+    """Short side that a film must have for a bundle, pixels."""
     path = bundle.folder / REPORTS_FOLDER / RECIPE_FILE
-    return least_side(read_json(path, Recipe)) if path.exists() else bundle.manifest.preprocessing.size
+    recipe = msgspec.json.decode(path.read_bytes(), type=_Recipe) if path.exists() else _Recipe()
+    size = bundle.manifest.preprocessing.size
+    return max(MIN_SIDE, least_side(size=size, lung_frame=recipe.model.lung_frame))
 
 
 class LoadedBundle:
@@ -49,6 +63,7 @@ class LoadedBundle:
         self.terms = Terms.of(self.bundle)
         self.interpreter = Interpreter.read(folder, manifest=self.bundle.manifest, digest=self.bundle.digest)
         self.card = (folder / MODEL_CARD_FILE).read_text(encoding="utf-8")
+        self.min_side = read_least_side(self.bundle)
         backend = open_backend(settings.backend, self.bundle, threads=settings.threads)
         warm_up(backend, batch=settings.max_batch)
         self.backend_name = f"{backend.name} on {backend.device}, {backend.precision}"
@@ -60,7 +75,6 @@ class LoadedBundle:
             max_queue=settings.max_queue,
             observe=self._observe,
         )
-        self.min_side = max(MIN_SIDE, _least_side(self.bundle))
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()

@@ -142,7 +142,7 @@ def promote(*, registration: Path, out: Path, tracking_uri: str) -> Promotion:
 
 def _check_model(bundle: Bundle, metrics: MetricsReport) -> None:
     trained, films = bundle.manifest.provenance.checkpoint, bundle.manifest.provenance.index
-    if metrics.model not in (trained, bundle.digest):
+    if metrics.model != trained:
         raise BundleError(
             f"the evaluation must be of the bundle's checkpoint {trained[:12]}, is of {metrics.model[:12]}; "
             "run `cxr evaluate` and `cxr package` again"

@@ -14,7 +14,7 @@ from cxr.contracts.split import Fold
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import Split
 from cxr.errors import TrainingError
-from cxr.evaluation.unseen import worst_source_auroc
+from cxr.evaluation.unseen import FEWEST, worst_source_auroc
 from cxr.modeling.dataset import FilmArray, load_films
 from cxr.modeling.fit import fit
 from cxr.modeling.inference import choose_device
@@ -123,5 +123,8 @@ class _SourcesBench:
         bench = replace(self._bench, recipe=with_values(self._bench.recipe, values))
         value = worst_source_auroc(unseen_films([tested(bench, fold) for fold in self._folds]))
         if np.isnan(value):
-            raise TrainingError("the films of the search must have two findings or more, have one; raise search.films")
+            raise TrainingError(
+                f"a source of the search must have {FEWEST} patients of a finding and films of another, "
+                "none has; raise search.films"
+            )
         return Judged(value=value)

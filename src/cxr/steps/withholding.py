@@ -33,7 +33,6 @@ from cxr.steps.split.folds import in_fold
 logger = logging.getLogger(__name__)
 
 _STEP = "cxr crossval"
-_KEPT = {"logits", "validation", "origin", "best_epoch", "seconds"}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -147,11 +146,10 @@ def _kept(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        found = read_arrays(path, step=_STEP)
+        return read_arrays(path, step=_STEP)
     except ContractError as error:
         logger.warning("a fold is trained again: %s", error)
         return None
-    return found if found.keys() >= _KEPT else None
 
 
 def unseen_films(folds: Sequence[TestedFold]) -> UnseenFilms:
