@@ -10,8 +10,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def planned(*words):
-    """The commands that a target would run."""
-    environment = {name: value for name, value in os.environ.items() if name not in {"PROFILE", "DATA", "RUN", "ARGS"}}
+    """The commands that a target would run, whatever the make that runs these tests was given."""
+    ours = {"PROFILE", "DATA", "RUN", "ARGS", "MAKEFLAGS", "MAKEOVERRIDES"}
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
     command = ["make", "--no-print-directory", "--dry-run", *words]
     return subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=True).stdout
 

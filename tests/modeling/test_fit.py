@@ -52,16 +52,20 @@ def test_a_seed_gives_the_same_bits_and_another_seed_others(parts):
     assert not same(first, run(parts, small_recipe(seed=1)))
 
 
-@pytest.mark.parametrize("epochs_before", [1, 2])
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(parts, tmp_path, epochs_before):
+def killed_after(epochs):
     def kill(epoch):
         # after the epoch but before its state is saved: the worst moment
-        if epoch.epoch > epochs_before:
+        if epoch.epoch > epochs:
             raise KeyboardInterrupt
         return False
 
+    return kill
+
+
+@pytest.mark.parametrize("epochs_before", [1, 2])
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(parts, tmp_path, epochs_before):
     with pytest.raises(KeyboardInterrupt):
-        run(parts, scratch=tmp_path, on_epoch=kill)
+        run(parts, scratch=tmp_path, on_epoch=killed_after(epochs_before))
     assert same(run(parts, scratch=tmp_path), run(parts))
 
 
@@ -70,15 +74,9 @@ def test_a_resumed_run_tells_the_weights_that_it_started_from(parts, tmp_path, m
     initialise = fitting.initialise
     monkeypatch.setattr(fitting, "initialise", lambda *given: initialise(*given) and "imagenet")
     with pytest.raises(KeyboardInterrupt):
-        run(parts, scratch=tmp_path, on_epoch=interrupted_in_the_second)
+        run(parts, scratch=tmp_path, on_epoch=killed_after(1))
     monkeypatch.setattr(fitting, "initialise", initialise)
     assert run(parts, scratch=tmp_path).history.initial_weights == "imagenet"
-
-
-def interrupted_in_the_second(epoch):
-    if epoch.epoch > 1:
-        raise KeyboardInterrupt
-    return False
 
 
 def test_patience_ends_training_and_the_best_epoch_is_kept(parts):

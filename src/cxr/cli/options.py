@@ -26,8 +26,8 @@ def step_folders(*reads: str, writes: str) -> Callable[[F], F]:
                 given[name] = given[name] or run / name
             elsewhere = Path(writes) if given.get("bundle") and "bundle" not in reads else run / writes
             given["out"] = given["out"] or elsewhere
-            if "recipe" in given:
-                given["recipe"] = given["recipe"] or str(run / "search" / "recipe.json")
+            if given.get("recipe", "") is None:
+                given["recipe"] = str(run / "search" / "recipe.json")
             say(function(**given))
 
         for name in reversed(reads):
