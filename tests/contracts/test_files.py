@@ -122,7 +122,7 @@ def test_a_folder_is_never_mixed_with_the_one_it_replaces(tmp_path):
     assert names(tmp_path) == ["out"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(x=st.integers(-(2**63), 2**63 - 1), y=st.none() | st.floats(allow_nan=False, allow_infinity=False))
 def test_what_is_written_is_read(tmp_path_factory, x, y):
     path = tmp_path_factory.mktemp("json") / "point.json"

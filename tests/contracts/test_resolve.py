@@ -72,7 +72,7 @@ def test_an_empty_file_is_the_defaults(tmp_path):
     assert resolve_recipe(str(tmp_path / "empty.yaml")) == Recipe()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**31 - 1),
     gamma=st.floats(0, 10),
@@ -85,7 +85,7 @@ def test_a_recipe_survives_being_written_as_json_or_yaml(seed, gamma, choices):
     assert resolve_recipe(recipe_yaml(recipe)) == recipe
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(name=st.sampled_from(sorted(numbers)), share=st.floats(0.5, 1))
 def test_an_override_changes_its_field_and_no_other(name, share):
     value = numbers[name] * share
@@ -204,7 +204,7 @@ def test_an_override_is_a_field_and_a_value(override):
     assert "an override must be FIELD=VALUE, e.g. loss.gamma=1.5" in refusal("default", [override])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.text(max_size=30))
 def test_any_text_gives_a_recipe_or_a_recipe_error(text):
     for arguments in ((text,), ("default", [text]), ("default", [f"loss.gamma={text}"])):

@@ -130,7 +130,7 @@ def test_a_grid_that_no_one_could_search_is_refused():
     assert LARGEST_GRID == 10_000
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(low=st.integers(-50, 50), points=st.integers(2, 40), step=st.sampled_from([0.01, 0.1, 0.25, 0.003, 1, 7]))
 def test_grid_values_are_those_that_optuna_knows(low, points, step):
     parameter = double(minimum=round(low * step, 9), maximum=round((low + points - 1) * step, 9), step=step)
@@ -142,7 +142,7 @@ def test_grid_values_are_those_that_optuna_knows(low, points, step):
     assert all(distribution._contains(value) for value in values)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(low=st.integers(1, 9), width=st.integers(1, 30), step=st.none() | st.integers(1, 5))
 def test_whole_grids_are_ranges(low, width, step):
     parameter = whole(minimum=low, maximum=low + width, step=step)

@@ -50,7 +50,7 @@ rows = st.fixed_dictionaries(
 indexes = st.lists(rows, min_size=1, max_size=6, unique_by=lambda film: film["image_id"])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(films=indexes)
 def test_what_is_written_is_read(tmp_path_factory, films):
     folder = tmp_path_factory.mktemp("studies")
@@ -62,7 +62,7 @@ def test_what_is_written_is_read(tmp_path_factory, films):
     assert len(read) == len(films)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(films=indexes, data=st.data())
 def test_order_does_not_matter_and_everything_else_does(films, data):
     one = index(*films)

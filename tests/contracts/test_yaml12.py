@@ -20,7 +20,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(values)
 def test_what_is_dumped_is_loaded(value):
     assert load_yaml(dump_yaml(value)) == value

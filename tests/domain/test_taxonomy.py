@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cxr.domain import TAXONOMY, Taxonomy
@@ -40,13 +40,11 @@ def test_a_synonym_means_nothing_where_its_finding_is_not_told_apart():
     assert Taxonomy(("Normal", "Pneumonia")).canonical("TB") is None
 
 
-@settings(deadline=None)
 @given(finding=st.sampled_from(TAXONOMY.findings), case=st.sampled_from([str.upper, str.lower, str.title, str]))
 def test_a_finding_is_itself_however_it_is_spelt(finding, case):
     assert TAXONOMY.canonical(f" {case(finding)} ") == finding
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_a_finding_or_none(text):
     assert TAXONOMY.canonical(text) in (*TAXONOMY.findings, None)

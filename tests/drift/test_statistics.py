@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageFilter
@@ -20,7 +20,6 @@ def picture(side=128):
     return (128 + 60 * np.sin(9 * x) * np.cos(7 * y)).astype(np.uint8)
 
 
-@settings(deadline=None)
 @given(films)
 def test_every_film_has_finite_statistics(film):
     values = image_statistics(film)
@@ -29,7 +28,6 @@ def test_every_film_has_finite_statistics(film):
     assert np.isfinite(values).all()
 
 
-@settings(deadline=None)
 @given(films)
 def test_grey_levels_are_numpys(film):
     found = named(film)
@@ -39,7 +37,6 @@ def test_grey_levels_are_numpys(film):
         assert found[f"p{share:02d}"] == np.percentile(film, share, method="inverted_cdf")
 
 
-@settings(deadline=None)
 @given(films)
 def test_a_mirrored_film_differs_in_balance_alone(film):
     found, mirrored = named(film), named(film[:, ::-1])

@@ -113,7 +113,7 @@ def test_one_finding_alone_has_no_figure_but_a_reason():
     assert scores.sources == ()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(skill=st.floats(0, 4), seed=st.integers(0, 100))
 def test_the_worst_source_is_never_better_than_the_mean(skill, seed):
     scores = score_unseen(unseen(MIXED, seed=seed, skill=skill), resamples=100, seed=1)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -10,7 +10,6 @@ from cxr.explain.activation import enlarged, peak
 maps = hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=8), elements=st.integers(-50, 50))
 
 
-@settings(deadline=None)
 @given(maps, st.integers(1, 6), st.integers(1, 6))
 def test_enlarging_is_torchs_bilinear_interpolation(activation, taller, wider):
     height, width = activation.shape[0] * taller, activation.shape[1] * wider
@@ -20,7 +19,6 @@ def test_enlarging_is_torchs_bilinear_interpolation(activation, taller, wider):
     np.testing.assert_allclose(enlarged(activation, width=width, height=height), expected[0, 0].numpy(), atol=1e-4)
 
 
-@settings(deadline=None)
 @given(maps)
 def test_the_enlarged_map_is_highest_at_the_peak(activation):
     height, width = activation.shape[0] * 15, activation.shape[1] * 15

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cxr.explain.localisation import SIDE, LesionScore, mean_scores, score_lesion
@@ -18,7 +18,6 @@ def lesion_at(rows, columns, height=224, width=224):
     return mask
 
 
-@settings(deadline=None)
 @given(st.integers(0, 6), st.integers(0, 6), st.integers(0, 223), st.integers(0, 223))
 def test_a_peak_hits_within_15_pixels(row, column, y, x):
     score = score_lesion(map_with_peak(row, column), lesion_at(y, x))

@@ -49,7 +49,7 @@ def test_a_wider_cover_holds_a_narrower_one(phantoms):
     assert wide.sum() > narrow.sum()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(film=FILMS)
 def test_any_film_has_a_mask_and_the_two_parts_are_complements(film):
     mask = lung_mask(film)
@@ -61,7 +61,6 @@ def test_any_film_has_a_mask_and_the_two_parts_are_complements(film):
     np.testing.assert_array_equal(hidden.astype(int) + only, film)
 
 
-@settings(deadline=None)
 @given(film=FILMS, fill=st.integers(0, 255))
 def test_the_border_says_nothing_of_the_middle(film, fill):
     near = round(FRAME * len(film))

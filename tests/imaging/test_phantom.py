@@ -20,7 +20,7 @@ DISEASES = ("Pneumonia", "Tuberculosis")
 
 
 @given(seed=st.integers(0, 2**31), finding=st.sampled_from(tuple(TAXONOMY)), side=st.integers(64, 200))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_film_is_a_grey_square_whose_mask_tells_of_disease(seed: int, finding: str, side: int) -> None:
     phantom = draw_phantom(seed=seed, finding=finding, side=side)
     assert phantom.film.dtype == np.uint8

@@ -12,7 +12,7 @@ from cxr.imaging.polarity import CERTAIN, chest_likeness, is_negative, negated
 from support.films import chest
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 1000), height=st.integers(128, 400), width=st.integers(128, 400))
 def test_a_chest_is_told_from_its_negative(seed: int, height: int, width: int) -> None:
     film = chest(height, width, seed=seed)
@@ -20,7 +20,7 @@ def test_a_chest_is_told_from_its_negative(seed: int, height: int, width: int) -
     assert is_negative(negated(film))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(gamma=st.floats(0.3, 3), seed=st.integers(0, 100))
 def test_likeness_hardly_depends_on_exposure_type_or_contrast(gamma: float, seed: int) -> None:
     film = chest(seed=seed)

@@ -33,7 +33,7 @@ def test_a_constant_film_of_many_bits_is_black():
     assert not stored_film(np.full((80, 90), 4000, np.uint16), PREPROCESSING).any()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(arrays(np.uint8, st.tuples(st.integers(8, 120), st.integers(8, 120))))
 def test_the_network_input_is_always_a_square_of_bytes(film):
     square = network_input(film, PREPROCESSING)

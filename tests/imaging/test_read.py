@@ -314,7 +314,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 @pytest.mark.filterwarnings("ignore")
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(data=damaged() | st.binary(max_size=400))
 @example(data=b"\x89PNG\r\n\x1a\n")
 @example(data=b"\xff\xd8\xff")

@@ -52,7 +52,7 @@ def test_a_constant_film_has_a_fingerprint() -> None:
     assert not print_.thumbnail.any()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     films=st.integers(0, 400),
     radius=st.integers(0, 40),

@@ -61,7 +61,7 @@ def test_a_glimpse_has_one_size_mean_and_spread(films):
     assert bool(((glimpse.std(dim=(1, 2, 3)) > 0.7) & (glimpse.std(dim=(1, 2, 3)) < 1.05)).all())
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(gain=st.floats(0.5, 1.0), shift=st.floats(0, 0.3))
 def test_brightness_and_contrast_do_not_show(films, gain, shift):
     plain, changed = framing()(films), framing()(films * gain * 0.7 + shift)

@@ -30,7 +30,7 @@ groups = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 4)), min_size=3, m
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(drawn=groups, most=st.integers(1, 250), seed=st.integers(0, 3))
 def test_patients_stay_whole_and_no_class_is_lost(drawn, most, seed):
     films = films_of(drawn)
@@ -74,7 +74,7 @@ def test_a_group_of_several_labels_counts_as_that_of_most():
     assert np.bincount(few.labels).tolist() == [4, 4, 4]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     drawn=st.lists(st.tuples(st.integers(0, 2), st.sampled_from("abc")), min_size=1, max_size=400),
 )

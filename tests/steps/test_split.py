@@ -79,7 +79,7 @@ def cohorts(draw: st.DrawFn) -> pd.DataFrame:
 
 
 class TestProperties:
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(cohorts(), st.integers(0, 100))
     def test_patients_stay_together_and_every_class_is_everywhere(self, films: pd.DataFrame, seed: int) -> None:
         result = divided(films, seed=seed)
@@ -88,13 +88,13 @@ class TestProperties:
         assert result.groupby("group_id")["split"].nunique().max() == 1
         assert (pd.crosstab(result["label"], result["split"]).to_numpy() > 0).all()
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(cohorts(), st.integers(0, 100))
     def test_shares_are_within_two_groups(self, films: pd.DataFrame, seed: int) -> None:
         largest = films.groupby("group_id").size().max()
         assert deviation(divided(films, seed=seed)) <= 2 * largest
 
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     @given(cohorts(), st.integers(0, 100))
     def test_depends_on_films_and_seed_alone(self, films: pd.DataFrame, seed: int) -> None:
         shuffled = films.sample(frac=1, random_state=seed)
@@ -201,7 +201,7 @@ class TestRareClasses:
 
 
 class TestGroups:
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(
         st.lists(
             st.tuples(st.integers(1, 12), st.none() | st.integers(1, 12), st.none() | st.integers(1, 3)),
@@ -315,7 +315,7 @@ def of_groups(groups: dict[tuple[str, str], int]) -> pd.DataFrame:
 
 
 class TestFolds:
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     @given(cohorts())
     def test_withhold_every_source_and_divide_the_rest_by_patient(self, films: pd.DataFrame) -> None:
         index, folds = folds_of(films)

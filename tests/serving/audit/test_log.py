@@ -158,7 +158,7 @@ class TestOpening:
 
 
 class TestAfterAKill:
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(data=st.data())
     def test_at_any_byte(self, open_trail: Stored, data: st.DataObject) -> None:
         with open_trail.copy() as copy:
@@ -182,7 +182,7 @@ class TestAfterAKill:
                 (kept,) = (copy.folder / "damaged").iterdir()
                 assert sha256(kept.read_bytes()).hexdigest() == event.cut_sha256
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(data=st.data())
     def test_what_was_acknowledged_and_is_gone_is_told_for_ever(self, open_trail: Stored, data: st.DataObject) -> None:
         with open_trail.copy() as copy:

@@ -15,7 +15,7 @@ from cxr.serving.audit.source import folder_source
 from cxr.serving.audit.verify import verify
 from support.audit_trail import KEY, Stored, key_use, write_trail
 
-thorough = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+thorough = settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(params=["closed_trail", "open_trail"])

@@ -108,7 +108,7 @@ class TestWaiting:
 
         asyncio.run(main())
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         bursts=st.lists(st.integers(1, 12), min_size=1, max_size=6),
         max_batch=st.integers(1, 9),

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 import uvicorn
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -148,7 +148,6 @@ def test_two_ids_are_none():
     assert _ask("GET", "/id", headers=[("X-Request-Id", one) for one in ids]).text not in ids
 
 
-@settings(deadline=None)
 @given(st.text() | st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True))
 def test_nothing_that_a_client_could_mean_something_by_becomes_an_id(text):
     made = request_id_of(text)
@@ -266,7 +265,6 @@ def test_a_body_that_turns_out_larger_is_refused(path):
     assert _is_problem(_ask("POST", path, content=_parts(11)), 413, "too_large")
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 600), max_size=8))
 def test_a_body_is_refused_exactly_when_its_parts_exceed_the_limit(sizes):
     async def parts():

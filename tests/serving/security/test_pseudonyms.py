@@ -5,7 +5,7 @@ import os
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cxr.errors import ServingError
@@ -15,13 +15,11 @@ from cxr.serving.security.pseudonyms import KEY_FILE_VARIABLE, Pseudonyms
 KEY = bytes(range(32))
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_an_input_has_its_keyed_digest(data):
     assert Pseudonyms(KEY).of_input(data) == hmac.digest(KEY, b"input\0" + data, "sha256").hex()
 
 
-@settings(deadline=None)
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_different_keys_kinds_and_identifiers_do_not_meet(one, other):
     pseudonyms = Pseudonyms(KEY)

@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cxr.serving.problems import RateLimited
@@ -34,7 +34,6 @@ def _taken(limiter, identity):
 quarters = st.integers(0, 400).map(lambda n: Fraction(n, 4))
 
 
-@settings(deadline=None)
 @given(rate=st.sampled_from([15, 60, 240, 960]), waits=st.lists(quarters, max_size=80))
 def test_it_admits_what_a_bucket_in_exact_numbers_admits(rate, waits):
     """Waits are quarters of a second and rates powers of two a quarter, so that floats are exact as well."""
@@ -49,7 +48,6 @@ def test_it_admits_what_a_bucket_in_exact_numbers_admits(rate, waits):
         assert _taken(limiter, identity) == admitted
 
 
-@settings(deadline=None)
 @given(
     rate=st.integers(1, 300),
     waits=st.lists(st.floats(0, 30), min_size=1, max_size=60),
@@ -68,7 +66,6 @@ def test_no_stretch_of_time_has_more_than_a_full_bucket_and_what_flows_in(rate, 
         assert len(stretch) <= rate + (stretch[-1] - stretch[0]) * rate / 60 + 1e-6
 
 
-@settings(deadline=None)
 @given(rate=st.integers(1, 1000), wait=st.floats(0, 100))
 def test_retry_after_is_when_the_next_request_is_admitted(rate, wait):
     clock = Clock()
