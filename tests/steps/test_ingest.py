@@ -279,6 +279,7 @@ class TestDuplicates:
             {"patient_id": "p3"},
             {"study_id": "s3"},
             {"study_id": "s3"},
+            {"study_id": "s3", "source": "another hospital"},
             {},
             {},
         ]
@@ -288,8 +289,8 @@ class TestDuplicates:
         report = source.ingest(tmp_path / "studies")
         index = StudyIndex.read(tmp_path / "studies").films.sort_values("width")
         groups = [sorted(part["width"] - 150) for _, part in index.groupby("group_id")]
-        assert sorted(groups) == [[0, 1], [2, 3], [4, 5], [6], [7]], "copy.png says that p2 and p3 are one person"
-        assert report.groups == 5
+        assert sorted(groups) == [[0, 1], [2, 3], [4, 5], [6], [7], [8]], "copy.png says that p2 and p3 are one person"
+        assert report.groups == 6
         assert set(index["group_id"]) <= set(index["image_id"])
 
 

@@ -16,7 +16,7 @@ class SourceFilm:
         name: to show to people and to list in `rejected.csv`: the path below the source, with `/`.
         label: as its source writes it ("TB", "NORMAL"); `Taxonomy.canonical` gives the finding.
         patient_id: pseudonym of the patient, unique within the data set.
-        study_id: films taken in one sitting.
+        study_id: of films taken in one sitting, unique within the source.
         source: hospital, scanner or data set that the film comes from.
         view: projection as its source writes it; "PA" or "AP" where it keeps to DICOM's words.
         sex: as its source writes it; "F", "M" or "O" where it keeps to DICOM's words.

@@ -38,7 +38,7 @@ class Radiograph:
     Attributes:
         image_id: SHA-256 of the stored PNG, its file name in `images/`.
         patient_id: pseudonym of the patient, unique within the data set.
-        study_id: films taken in one sitting.
+        study_id: of films taken in one sitting, unique within the source.
         label: a finding of the taxonomy.
         source: hospital, scanner or data set that the film comes from.
         age: years.

@@ -6,6 +6,7 @@ that macro AUROC and accuracy reach the lower bounds of the champion's 95% inter
 metric files, so that anyone can check it by hand.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cxr.contracts.metrics import Estimate, MetricsReport, PredictionSetReport, RobustnessReport, SubgroupGap
@@ -45,7 +46,7 @@ def judge(
     and the verdict says so.
     """
     failures = [
-        *_under_floors(gate, metrics, robustness),
+        *(floor.failure for floor in floors(gate, metrics, robustness) if floor.failure),
         *_uncovered(gate, metrics),
         *_unequal(gate, metrics),
         *_by_shortcuts(gate, shortcuts),
@@ -68,32 +69,67 @@ def judge(
     )
 
 
-def _under_floors(gate: Gate, metrics: MetricsReport, robustness: RobustnessReport) -> list[str]:
+@dataclass(frozen=True, kw_only=True)
+class Floor:
+    """A limit of the gate beside what was measured.
+
+    Attributes:
+        name: of the field of `recipe.gate`, or of the metric that is compared with a champion's.
+        words: what is measured.
+        found: None where it was not measured.
+        at_least: whether the limit is the least that is allowed, or the most.
+    """
+
+    name: str
+    words: str
+    found: Estimate | None
+    limit: float
+    at_least: bool
+
+    @property
+    def holds(self) -> bool:
+        """Whether it was measured, is defined and keeps to the limit."""
+        return self.failure is None
+
+    @property
+    def failure(self) -> str | None:
+        """Why the floor does not hold, or None where it does."""
+        rule = f"{self.words} must be {'at least' if self.at_least else 'at most'} {self.limit:.3f}"
+        if self.found is None:
+            return f"{rule}, was not measured"
+        if self.found.value is None:
+            return f"{rule}, is undefined: {self.found.reason}"
+        holds = self.found.value >= self.limit if self.at_least else self.found.value <= self.limit
+        return None if holds else f"{rule}, is {self.found.value:.3f}"
+
+
+def floors(gate: Gate, metrics: MetricsReport, robustness: RobustnessReport) -> tuple[Floor, ...]:
+    """The limits of single metrics."""
     overall, tuberculosis = metrics.overall, metrics.per_class.get("Tuberculosis", {})
     clinical = robustness.presets.get("clinical", {})
-    at_least = [
-        ("macro AUROC", overall.get("macro_auroc"), gate.macro_auroc),
-        ("accuracy", overall.get("accuracy"), gate.accuracy),
-        ("tuberculosis sensitivity", tuberculosis.get("recall"), gate.tuberculosis_sensitivity),
-    ]
-    at_most = [
-        ("accuracy lost under clinical corruptions", clinical.get("accuracy_drop"), gate.clinical_drop),
-        ("expected calibration error", overall.get("ece"), gate.calibration_error),
-        ("share of films referred", metrics.selective.refer_rate if metrics.selective else None, gate.refer_rate),
-    ]
-    low = [_failure(name, found, limit, at_least=True) for name, found, limit in at_least]
-    high = [_failure(name, found, limit, at_least=False) for name, found, limit in at_most]
-    return [failure for failure in (*low, *high) if failure]
-
-
-def _failure(name: str, found: Estimate | None, limit: float, *, at_least: bool) -> str | None:
-    rule = f"{name} must be at least {limit:.3f}" if at_least else f"{name} must be at most {limit:.3f}"
-    if found is None:
-        return f"{rule}, was not measured"
-    if found.value is None:
-        return f"{rule}, is undefined: {found.reason}"
-    holds = found.value >= limit if at_least else found.value <= limit
-    return None if holds else f"{rule}, is {found.value:.3f}"
+    at_least = {
+        "macro_auroc": ("macro AUROC", overall.get("macro_auroc"), gate.macro_auroc),
+        "accuracy": ("accuracy", overall.get("accuracy"), gate.accuracy),
+        "tuberculosis_sensitivity": (
+            "tuberculosis sensitivity",
+            tuberculosis.get("recall"),
+            gate.tuberculosis_sensitivity,
+        ),
+    }
+    referred = metrics.selective.refer_rate if metrics.selective else None
+    at_most = {
+        "clinical_drop": (
+            "accuracy lost under clinical corruptions",
+            clinical.get("accuracy_drop"),
+            gate.clinical_drop,
+        ),
+        "calibration_error": ("expected calibration error", overall.get("ece"), gate.calibration_error),
+        "refer_rate": ("share of films referred", referred, gate.refer_rate),
+    }
+    return tuple(
+        Floor(name=name, words=words, found=found, limit=limit, at_least=name in at_least)
+        for name, (words, found, limit) in (at_least | at_most).items()
+    )
 
 
 def covers(gate: Gate, sets: PredictionSetReport, finding: str) -> bool:
@@ -151,19 +187,20 @@ def _worse_than(champion: Champion | None, gate: Gate, metrics: MetricsReport) -
             f"{metrics.split} of {metrics.index[:12]}; evaluate both on one index, or set "
             "gate.incomparable_champion=replace to let the floors alone decide"
         ]
-    return [
-        failure
-        for name, words in _COMPARED.items()
-        if (failure := _below_champion(words, metrics.overall.get(name), champion, name))
-    ]
+    return [floor.failure for floor in _champion_floors(champion, metrics) if floor.failure]
 
 
-def _below_champion(words: str, found: Estimate | None, champion: Champion, name: str) -> str | None:
-    reference = champion.metrics.overall.get(name)
-    if reference is None or reference.value is None:
-        return None
-    bound = reference.value if reference.low is None else reference.low
-    return _failure(f"{words} against champion version {champion.version}", found, bound, at_least=True)
+def _champion_floors(champion: Champion, metrics: MetricsReport) -> Iterator[Floor]:
+    for name, words in _COMPARED.items():
+        reference = champion.metrics.overall.get(name)
+        if reference is not None and reference.value is not None:
+            yield Floor(
+                name=name,
+                words=f"{words} against champion version {champion.version}",
+                found=metrics.overall.get(name),
+                limit=reference.value if reference.low is None else reference.low,
+                at_least=True,
+            )
 
 
 def comparable(champion: MetricsReport, challenger: MetricsReport) -> bool:

@@ -8,11 +8,21 @@ from cxr.contracts.recipe import Gate
 from cxr.contracts.search import Objective
 from cxr.contracts.search_report import SearchReport, Trial
 from cxr.contracts.shortcuts import ShortcutReport
-from cxr.evaluation.gate import allows, covers, surely_worse
+from cxr.evaluation.gate import allows, covers, floors, surely_worse
 from cxr.reporting.metric_tables import subgroup_name
 from cxr.reporting.objectives import objective_label
 from cxr.reporting.tables import Cell, Number, Table, count, metric_label, quantity
 from cxr.reporting.uncertainty_tables import gap_label, gap_number
+
+_FLOORS = {
+    "macro_auroc": ("macro_auroc", metric_label("macro_auroc")),
+    "accuracy": ("accuracy", metric_label("accuracy")),
+    "tuberculosis_sensitivity": ("recall", "Tuberculosis sensitivity"),
+    "clinical_drop": ("accuracy_drop", "Accuracy lost, clinical, points"),
+    "calibration_error": ("ece", metric_label("ece")),
+    "refer_rate": ("refer_rate", "Films referred"),
+}
+"""Field of the gate to the metric that it limits, whose style its numbers have, and to its label."""
 
 
 def best_recipe_table(search: SearchReport) -> Table:
@@ -104,27 +114,16 @@ def gate_table(
 ) -> Table:
     """Every floor of the gate beside what was measured."""
     absent = Estimate(value=None, reason="not measured")
-    overall, tuberculosis = metrics.overall, metrics.per_class.get("Tuberculosis", {})
-    clinical = robustness.presets.get("clinical", {})
-    checks = (
-        ("macro_auroc", metric_label("macro_auroc"), overall.get("macro_auroc"), gate.macro_auroc),
-        ("accuracy", metric_label("accuracy"), overall.get("accuracy"), gate.accuracy),
-        ("recall", "Tuberculosis sensitivity", tuberculosis.get("recall"), gate.tuberculosis_sensitivity),
-        ("accuracy_drop", "Accuracy lost, clinical, points", clinical.get("accuracy_drop"), gate.clinical_drop),
-        ("ece", metric_label("ece"), overall.get("ece"), gate.calibration_error),
-        ("refer_rate", "Films referred", metrics.selective.refer_rate if metrics.selective else None, gate.refer_rate),
-    )
     rows: list[tuple[Cell, ...]] = []
-    for name, label, found, limit in checks:
-        estimate = found or absent
-        most = name in {"accuracy_drop", "ece", "refer_rate"}
-        shown = Number.metric(name, Estimate(value=limit)).text
+    for floor in floors(gate, metrics, robustness):
+        name, label = _FLOORS[floor.name]
+        shown = Number.metric(name, Estimate(value=floor.limit)).text
         rows.append(
             (
                 label,
-                Number.metric(name, estimate),
-                f"{'at most' if most else 'at least'} {shown}",
-                "holds" if _holds(estimate, limit, most=most) else "fails",
+                Number.metric(name, floor.found or absent),
+                f"{'at least' if floor.at_least else 'at most'} {shown}",
+                "holds" if floor.holds else "fails",
             )
         )
     rows += [*_coverage_rows(gate, metrics), *_gap_rows(gate, metrics)]
@@ -159,12 +158,6 @@ def _gap_rows(gate: Gate, metrics: MetricsReport) -> Iterator[tuple[Cell, ...]]:
         label = f"{gap_label(gap.measure)} of {subgroup_name(gap.attribute, gap.value)}, worse by"
         floor = f"lower end at most {gate.subgroup_gap:g}"
         yield label, gap_number(gap), floor, "fails" if gap in worse else "holds"
-
-
-def _holds(estimate: Estimate, limit: float, *, most: bool) -> bool:
-    if estimate.value is None:
-        return False
-    return estimate.value <= limit if most else estimate.value >= limit
 
 
 def _short(fields: tuple[str, ...]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from cxr.domain import TAXONOMY, AgeGroup, Sex, View
 from cxr.errors import RejectedFilm
 from cxr.imaging.header import bounded_age, stated_sex, stated_view
 from cxr.imaging.similarity import Thumbnails
+from cxr.steps.grouping import person_key
 from cxr.steps.ingestion.duplicates import Candidate, Verdict, judge
 from cxr.steps.ingestion.film import Refusal, StoredFilm
 from cxr.steps.ingestion.journal import Line
@@ -149,8 +150,7 @@ def _candidate(position: int, film: KnownFilm, row: int) -> Candidate:
         position=position,
         image_id=film.stored.image_id,
         label=film.label,
-        patient_id=film.patient_id,
-        study_id=film.study_id,
+        person=person_key(patient_id=film.patient_id, study_id=film.study_id, source=film.source),
         area=film.stored.width * film.stored.height,
         hash=film.stored.hash,
         row=row,

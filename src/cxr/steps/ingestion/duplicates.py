@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 
 from cxr.imaging.similarity import LOOK_ALIKE, NEAR_DUPLICATE, Thumbnails, similar_pairs
+from cxr.steps.grouping import DisjointSets, Person
 
 Pair = tuple[int, int, float]
 Kind = Literal["exact", "near"]
@@ -31,6 +32,7 @@ class Candidate:
 
     Attributes:
         position: in the order of the source.
+        person: see `cxr.steps.grouping.person_key`.
         area: pixels of the original.
         row: of its thumbnail.
     """
@@ -38,8 +40,7 @@ class Candidate:
     position: int
     image_id: str
     label: str | None
-    patient_id: str | None
-    study_id: str | None
+    person: Person | None
     area: int
     hash: int
     row: int
@@ -84,7 +85,7 @@ def judge(films: Sequence[Candidate], thumbnails: Thumbnails) -> Verdict:
     copies = _copies(films)
     firsts = [same[0] for same in copies.values()]
     near, alike = _compare(firsts, thumbnails)
-    sets = _Sets(film.position for film in films)
+    sets = DisjointSets(film.position for film in films)
     for same in copies.values():
         sets.join(film.position for film in same)
     for one, others in near.items():
@@ -95,7 +96,7 @@ def judge(films: Sequence[Candidate], thumbnails: Thumbnails) -> Verdict:
         _judge_exposure([by_position[position] for position in positions], near, outcome)
 
     kept = dict(sorted(outcome.labels.items()))
-    _join_patients(films, sets)
+    _join_persons(films, sets)
     for one, other, _ in alike:
         sets.join((one, other))
     return Verdict(
@@ -112,31 +113,6 @@ class _Outcome:
     labels: dict[int, str | None] = field(default_factory=dict)
     duplicates: list[Duplicate] = field(default_factory=list)
     conflicts: dict[int, int] = field(default_factory=dict)
-
-
-class _Sets:
-    """Disjoint sets of positions (union-find with path halving)."""
-
-    def __init__(self, members: Iterable[int]) -> None:
-        self._parent = {member: member for member in members}
-
-    def join(self, members: Iterable[int]) -> None:
-        roots = {self.root(member) for member in members}
-        least = min(roots, default=0)
-        for root in roots:
-            self._parent[root] = least
-
-    def root(self, member: int) -> int:
-        while self._parent[member] != member:
-            self._parent[member] = self._parent[self._parent[member]]
-            member = self._parent[member]
-        return member
-
-    def all(self) -> list[list[int]]:
-        sets: dict[int, list[int]] = defaultdict(list)
-        for member in self._parent:
-            sets[self.root(member)].append(member)
-        return list(sets.values())
 
 
 def _copies(films: Iterable[Candidate]) -> dict[str, list[Candidate]]:
@@ -184,19 +160,16 @@ def _judge_exposure(films: Sequence[Candidate], near: Neighbours, outcome: _Outc
         outcome.duplicates.extend(Duplicate(*found, dropped=other.position) for other in others)
 
 
-def _join_patients(films: Iterable[Candidate], sets: _Sets) -> None:
-    """Join the films of one patient, and of one study those whose patient is unknown."""
-    together: dict[tuple[str, str], list[int]] = defaultdict(list)
+def _join_persons(films: Iterable[Candidate], sets: DisjointSets) -> None:
+    together: dict[Person, list[int]] = defaultdict(list)
     for film in films:
-        if film.patient_id is not None:
-            together["patient", film.patient_id].append(film.position)
-        elif film.study_id is not None:
-            together["study", film.study_id].append(film.position)
+        if film.person is not None:
+            together[film.person].append(film.position)
     for positions in together.values():
         sets.join(positions)
 
 
-def _group_names(sets: _Sets, image_ids: dict[int, str]) -> dict[int, str]:
+def _group_names(sets: DisjointSets, image_ids: dict[int, str]) -> dict[int, str]:
     """Name the group of every kept film by the least image_id in it."""
     names: dict[int, str] = {}
     for position, image_id in image_ids.items():

@@ -4,7 +4,8 @@
 |---|---|
 | path | the film, relative to the index's folder or absolute; the one column that must be there |
 | label | a finding, or a usual name of one ("TB") |
-| patient_id, study_id | pseudonyms, unique within the data set |
+| patient_id | pseudonym, unique within the data set |
+| study_id | of films taken in one sitting, unique within the source |
 | source | hospital, scanner or data set |
 | view | PA or AP |
 | sex | F, M or O |

@@ -10,8 +10,9 @@ from cxr.contracts.split import Fold, Folds
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import TAXONOMY, Split
 from cxr.evaluation.unseen import FEWEST
+from cxr.steps.grouping import connected
 from cxr.steps.split.allocate import allocate
-from cxr.steps.split.groups import connected, join_groups
+from cxr.steps.split.groups import join_groups
 
 logger = logging.getLogger(__name__)
 
