@@ -1,10 +1,12 @@
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from cxr.contracts.recipe import LossRecipe
-from cxr.modeling.losses import balanced_weights, focal_loss, recipe_loss
+from cxr.contracts.resolve import resolve_recipe
+from cxr.modeling.losses import balanced_weights, class_weights, focal_loss, recipe_loss
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.1, 0.2, 0.3], [-3.0, 4.0, 0.0]])
 LABELS = torch.tensor([0, 2, 0])
@@ -24,7 +26,7 @@ def test_label_smoothing_is_torchs():
 def test_it_is_the_formula_of_the_paper():
     p = LOGITS.softmax(1)[range(3), LABELS]
     expected = (-0.25 * (1 - p) ** 2 * p.log()).mean()
-    torch.testing.assert_close(recipe_loss(LossRecipe(class_balance=False), LOGITS, LABELS, None), expected)
+    torch.testing.assert_close(recipe_loss(LossRecipe(), LOGITS, LABELS, None), expected)
 
 
 @given(st.floats(0.1, 4.0))
@@ -48,3 +50,17 @@ def test_a_class_without_films_weighs_nothing():
     weights = balanced_weights(torch.tensor([0, 0, 2]), 3)
     assert weights[1] == 0
     torch.testing.assert_close(weights[[0, 2]].mean(), torch.tensor(1.0))
+
+
+@pytest.mark.parametrize(
+    ("values", "balanced"),
+    [
+        (["sampling.balance=films"], True),
+        (["sampling.balance=films", "loss.class_balance=false"], False),
+        (["sampling.balance=sources"], False),
+    ],
+)
+def test_balanced_sources_leave_the_classes_unweighted(values: list[str], balanced: bool):
+    labels = torch.tensor([0, 0, 0, 1, 2, 2])
+    expected = balanced_weights(labels, 3) if balanced else torch.ones(3)
+    torch.testing.assert_close(class_weights(resolve_recipe("default", values), labels), expected)

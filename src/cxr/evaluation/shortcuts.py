@@ -6,10 +6,11 @@ import numpy as np
 
 from cxr.contracts.metrics import Estimate
 from cxr.contracts.shortcuts import PastedResult
-from cxr.evaluation.arrays import Floats, Ints, Mask, ratio, weighted_mean
+from cxr.evaluation.arrays import Floats, Ints, Mask, weighted_mean
 from cxr.evaluation.bases import OVERALL
-from cxr.evaluation.bootstrap import Basis, bootstrap, estimate, ranking_limit, share_limit
-from cxr.evaluation.discrimination import Ranking, auroc
+from cxr.evaluation.bootstrap import Basis, bootstrap, estimate, share_limit
+from cxr.evaluation.discrimination import Ranking
+from cxr.evaluation.mean_auroc import Ranked, mean_auroc, mean_ranking_limit
 from cxr.evaluation.measures import BriefMeasures
 from cxr.evaluation.scored import ScoredFilms
 
@@ -27,7 +28,7 @@ def auroc_estimates(films: ScoredFilms, *, resamples: int, seed: int) -> dict[st
     return {name: estimate(values.get(key, absent), measures.bases[key]) for name, key in names.items()}
 
 
-def source_shares(labels: Ints, sources: Mask | np.ndarray, *, findings: int) -> dict[str, Floats]:
+def source_shares(labels: Ints, sources: np.ndarray, *, findings: int) -> dict[str, Floats]:
     """Share of each finding [c] among the films of each source, one film of every finding added to all of them."""
     shares: dict[str, Floats] = {}
     for source in np.unique(sources):
@@ -97,24 +98,19 @@ def _rich(sources: np.ndarray, shares: Mapping[str, Floats], prior: Floats, numb
 def _pull(films: ScoredFilms, number: int, rich: Mask, least_patients: int, resamples: int, seed: int) -> Estimate:
     if not rich.any():
         return Estimate(value=None, reason="no source has distinctly more of it than the others")
-    rankings, sides = [], []
+    ranked: list[Ranked] = []
     for other in films.present:
         rows = np.flatnonzero((films.labels == other) & (other != number))
         inside = rich[rows]
-        patients = [len(np.unique(films.patients[rows[side]])) for side in (inside, ~inside)]
-        if min(patients) >= least_patients:
-            rankings.append((rows, Ranking.of(films.probabilities[rows, number], inside)))
-            sides.append(patients)
-    if not rankings:
+        if min(len(np.unique(films.patients[rows[side]])) for side in (inside, ~inside)) >= least_patients:
+            ranked.append((rows, Ranking.of(films.probabilities[rows, number], inside)))
+    if not ranked:
         return Estimate(
             value=None,
             reason=f"no other finding has {least_patients} patients both in sources rich in it and in the others",
         )
 
-    def statistic(weights: Floats) -> dict[str, Floats]:
-        areas = [auroc(ranking.count(weights[:, rows])) for rows, ranking in rankings]
-        return {"pull": ratio(np.sum(areas, axis=0), np.full(len(weights), float(len(areas))))}
-
-    values = bootstrap(statistic, films.patients, resamples=resamples, seed=seed)["pull"]
-    limit = float(np.mean([ranking_limit(*patients) for patients in sides]))
-    return estimate(values, Basis(limit=limit))
+    values = bootstrap(
+        lambda weights: {"pull": mean_auroc(ranked, weights)}, films.patients, resamples=resamples, seed=seed
+    )["pull"]
+    return estimate(values, Basis(limit=mean_ranking_limit(ranked, films.patients)))

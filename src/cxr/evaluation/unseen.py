@@ -15,9 +15,10 @@ from cxr.contracts.metrics import Estimate
 from cxr.domain import TAXONOMY
 from cxr.evaluation.arrays import Floats, Ints, Mask
 from cxr.evaluation.bases import OVERALL
-from cxr.evaluation.bootstrap import Basis, bootstrap, estimate, ranking_limit
+from cxr.evaluation.bootstrap import Basis, bootstrap, estimate
 from cxr.evaluation.conformal import measure_sets
-from cxr.evaluation.discrimination import Ranking, auroc
+from cxr.evaluation.discrimination import Ranking
+from cxr.evaluation.mean_auroc import Ranked, mean_auroc, mean_ranking_limit
 from cxr.evaluation.measures import BriefMeasures
 from cxr.evaluation.scored import ScoredFilms
 from cxr.evaluation.selective import measure_decided
@@ -87,7 +88,6 @@ class UnseenScores:
     accuracy: Estimate
 
 
-_Ranked = tuple[Ints, Ranking]
 _Pair = tuple[str, str, str]
 """Finding, its source, source of the Normal films."""
 
@@ -105,7 +105,7 @@ def score_unseen(unseen: UnseenFilms, *, resamples: int, seed: int) -> UnseenSco
 
     def statistics(weights: Floats) -> Values:
         values: dict[tuple[str, ...], Floats] = {
-            ("pair", *pair): _mean_auroc(rankings, weights) for pair, rankings in pairs.items()
+            ("pair", *pair): mean_auroc(rankings, weights) for pair, rankings in pairs.items()
         }
         values["accuracy",] = brief(weights)[OVERALL, "accuracy"]
         return values | by_source(weights)
@@ -180,29 +180,19 @@ class _SourceMeasures:
     def __call__(self, weights: Floats) -> dict[tuple[str, ...], Floats]:
         """Values [b] for weights [b, n]."""
         values: dict[tuple[str, ...], Floats] = {
-            ("source", source): np.mean([_mean_auroc(ranked, weights) for ranked in of_folds], axis=0)
+            ("source", source): np.mean([mean_auroc(ranked, weights) for ranked in of_folds], axis=0)
             for source, of_folds in self._rankings.items()
         }
         stacked = np.stack(list(values.values()) or [np.full(len(weights), np.nan)])
         return values | {("worst",): stacked.min(axis=0), ("mean",): stacked.mean(axis=0)}
 
 
-def _basis(films: ScoredFilms, ranked: Sequence[_Ranked]) -> Basis:
-    """Of a mean of AUROCs; without any error its lower limit is the mean of theirs."""
-    limits = []
-    for rows, ranking in ranked:
-        patients, positive = films.patients[rows[ranking.order]], ranking.positive > 0
-        limits.append(ranking_limit(*(len(np.unique(patients[side])) for side in (positive, ~positive))))
+def _basis(films: ScoredFilms, ranked: Sequence[Ranked]) -> Basis:
     reason = f"no network was tested on films of two findings of sources with {FEWEST} patients of one"
-    return Basis(reason=reason, limit=float(np.mean(limits)) if limits else None)
+    return Basis(reason=reason, limit=mean_ranking_limit(ranked, films.patients))
 
 
-def _mean_auroc(ranked: Sequence[_Ranked], weights: Floats) -> Floats:
-    values: Floats = np.mean([auroc(ranking.count(weights[:, rows])) for rows, ranking in ranked], axis=0)
-    return values
-
-
-def _macro_rankings(unseen: UnseenFilms, source: str) -> list[list[_Ranked]]:
+def _macro_rankings(unseen: UnseenFilms, source: str) -> list[list[Ranked]]:
     """For each network of a source, every finding against the others."""
     found = []
     for rows in unseen.completed(source):
@@ -234,7 +224,7 @@ def _pair_rows(unseen: UnseenFilms, pair: _Pair) -> tuple[Mask, Mask]:
     return with_finding & both, without & both
 
 
-def _pair_rankings(unseen: UnseenFilms, pair: _Pair) -> list[_Ranked]:
+def _pair_rankings(unseen: UnseenFilms, pair: _Pair) -> list[Ranked]:
     """For each network, films by the odds of the finding against Normal: what the third takes is left out."""
     with_finding, without = _pair_rows(unseen, pair)
     number, normal = (unseen.films.findings.index(name) for name in (pair[0], _NORMAL))

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cxr.contracts.recipe import LossRecipe
+from cxr.contracts.recipe import LossRecipe, Recipe
+from cxr.domain import TAXONOMY
 
 
 def focal_loss(
@@ -48,6 +49,18 @@ def balanced_weights(labels: Tensor, classes: int) -> Tensor:
     return inverse * ((counts > 0).sum() / inverse.sum())
 
 
+def class_weights(recipe: Recipe, labels: Tensor) -> Tensor:
+    """What each class counts, [c], as the recipe has it: all the same where the sources are balanced already.
+
+    Args:
+        recipe: `loss.class_balance` and `sampling.balance` are read.
+        labels: of the training films, int64 [n].
+    """
+    if recipe.sampling.balance == "sources" or not recipe.loss.class_balance:
+        return torch.ones(len(TAXONOMY))
+    return balanced_weights(labels, len(TAXONOMY))
+
+
 def recipe_loss(loss: LossRecipe, logits: Tensor, labels: Tensor, class_weights: Tensor | None) -> Tensor:
     """The loss that the recipe names."""
     focal = loss.kind == "focal"
@@ -56,6 +69,6 @@ def recipe_loss(loss: LossRecipe, logits: Tensor, labels: Tensor, class_weights:
         labels,
         alpha=loss.alpha if focal else 1.0,
         gamma=loss.gamma if focal else 0.0,
-        class_weights=class_weights if loss.class_balance else None,
+        class_weights=class_weights,
         label_smoothing=loss.label_smoothing,
     )

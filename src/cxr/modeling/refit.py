@@ -16,7 +16,7 @@ from cxr.contracts.recipe import Recipe
 from cxr.domain import TAXONOMY
 from cxr.modeling.dataset import FilmArray
 from cxr.modeling.inference import infer
-from cxr.modeling.losses import balanced_weights
+from cxr.modeling.losses import class_weights
 from cxr.modeling.network import Network
 from cxr.modeling.sampling import balanced_chances
 from cxr.progress import progress
@@ -137,11 +137,9 @@ def _features(network: Network, films: npt.NDArray[np.uint8]) -> npt.NDArray[np.
 
 def _film_weights(labels: npt.NDArray[np.int64], sources: Sequence[str], recipe: Recipe) -> npt.NDArray[np.float64]:
     """What each film counts, [n], mean 1: as `sampling.balance` and `loss.class_balance` have it in training."""
-    weights = np.ones(len(labels))
     if recipe.sampling.balance == "sources":
         weights = balanced_chances(labels, sources)
-    elif recipe.loss.class_balance:
-        classes = balanced_weights(torch.from_numpy(labels), len(TAXONOMY)).double().numpy()
-        weights = classes[labels]
+    else:
+        weights = class_weights(recipe, torch.from_numpy(labels)).double().numpy()[labels]
     mean_one: npt.NDArray[np.float64] = weights / weights.mean()
     return mean_one

@@ -5,9 +5,8 @@ import torch
 from torch import Tensor
 
 from cxr.contracts.recipe import Recipe
-from cxr.domain import TAXONOMY
 from cxr.modeling.dataset import FilmArray
-from cxr.modeling.losses import balanced_weights
+from cxr.modeling.losses import class_weights
 from cxr.modeling.phantoms import SOURCE, PhantomFilms, phantom_films
 from cxr.modeling.sampling import balanced_chances
 
@@ -26,7 +25,7 @@ class ResidentFilms:
         self.device = device
         self.films = torch.from_numpy(films.films).to(device)
         self.labels = torch.from_numpy(films.labels).to(device)
-        self.weights = balanced_weights(self.labels.cpu(), len(TAXONOMY)).to(device)
+        self.weights = class_weights(recipe, self.labels.cpu()).to(device)
         self.chances: np.ndarray | None = None
         sources = films.sources
         if recipe.sampling.phantoms:
@@ -35,7 +34,6 @@ class ResidentFilms:
             self._append(drawn)
         if recipe.sampling.balance == "sources":
             self.chances = balanced_chances(self.labels.cpu().numpy(), sources)
-            self.weights = torch.ones_like(self.weights)
         elif recipe.sampling.phantoms:
             self.chances = np.full(len(sources), 1 / len(sources))
 
