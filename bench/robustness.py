@@ -20,7 +20,7 @@ from cxr.contracts.recipe import ModelRecipe, Preprocessing
 from cxr.imaging.corrupt import CORRUPTIONS, SEVERITIES
 from cxr.modeling.inference import infer
 from cxr.modeling.network import build_network
-from cxr.steps.robustness import corrupt_films
+from cxr.steps.corrupted import corrupt_films
 
 
 def main() -> None:

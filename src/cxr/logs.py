@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 import time
 from typing import Any
 
@@ -24,6 +25,13 @@ class JsonFormatter(logging.Formatter):
             line["exception"] = record.exc_info[0].__name__
             line["raised_at"] = _places(record.exc_info[2])
         return json.dumps(line, default=str)
+
+
+def log_as_json(level: str) -> None:
+    """Send everything to standard error as JSON, and nothing anywhere else."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
 def _places(traceback: Any) -> list[str]:

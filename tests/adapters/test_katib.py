@@ -108,7 +108,8 @@ def test_a_search_that_is_there_is_joined(cluster, katib):
 
 def test_another_search_of_the_name_is_not_joined(cluster, katib):
     katib.create(MANIFEST)
-    other = render_experiment(RECIPE, CLUSTER, FILMS, index="b" * 64, name=NAME)
+    other = render_experiment(RECIPE, CLUSTER, FILMS, index="b" * 64)
+    other["metadata"]["name"] = NAME
     with pytest.raises(SearchError, match="belongs to another one"):
         katib.create(other)
     assert cluster.experiments[NAME]["metadata"]["annotations"] == MANIFEST["metadata"]["annotations"]

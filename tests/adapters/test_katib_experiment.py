@@ -224,12 +224,6 @@ def test_a_search_that_trials_in_katib_cannot_make_is_refused(changes, words):
         render(recipe(**changes))
 
 
-@pytest.mark.parametrize("name", ["Search", "1st", "a-", "a" * 41, "a_b"])
-def test_a_name_that_katib_refuses_is_refused(name):
-    with pytest.raises(SearchError, match="at most 40"):
-        render(name=name)
-
-
 def test_the_same_search_has_the_same_name_and_another_has_another():
     names = [
         render()["metadata"]["name"],

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxr.contracts.events import (
@@ -52,6 +52,7 @@ def event(**changes):
 
 
 @given(events())
+@settings(deadline=None)  # also run where tests/conftest.py is not read
 def test_every_form_gives_the_event_back(sent):
     headers, body = encode_binary(sent)
     for received in (
@@ -115,6 +116,7 @@ def test_what_is_wrong_quotes_nothing():
 
 
 @given(st.binary(max_size=200), st.sampled_from([BATCH, STRUCTURED, "application/json", "text/plain", ""]))
+@settings(deadline=None)
 def test_any_bytes_give_an_answer_or_a_contract_error(body, kind):
     for headers in ({"content-type": kind}, {"content-type": kind, "ce-specversion": "1.0"}):
         try:

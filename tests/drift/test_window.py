@@ -79,7 +79,7 @@ def test_an_event_counts_once_also_after_a_restart(tmp_path):
 
 
 @given(st.integers(1, 800))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None)  # also run where tests/conftest.py is not read
 def test_a_torn_last_line_is_cut_off_and_the_rest_stays(tmp_path_factory, cut):
     folder = tmp_path_factory.mktemp("torn")
     with opened(folder) as window:

@@ -1,3 +1,4 @@
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ from cxr.explain.localisation import score_lesion
 from cxr.modeling.dataset import load_films
 from cxr.modeling.inference import infer
 from cxr.steps.explain import explain, sheet_rows
+from support.checkpoints import SMALL, write_random_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,13 @@ def test_an_evaluation_of_other_films_is_refused(small_run, tmp_path):
     write_predictions(path.parent, predictions[predictions["split"] != "test"], run.model.findings)
     with pytest.raises(ContractError, match=r"must hold a decision for every labelled test film, lacks 12 of 12"):
         explain(**run.paths("studies", "split", "checkpoint", "evaluation"), out=tmp_path / "explanation")
+
+
+def test_an_evaluation_of_another_checkpoint_is_refused(small_run, tmp_path):
+    write_random_checkpoint(tmp_path / "checkpoint", msgspec.structs.replace(SMALL, seed=7))
+    paths = small_run.paths("studies", "split", "evaluation")
+    with pytest.raises(ContractError, match="must be of checkpoint"):
+        explain(**paths, checkpoint=tmp_path / "checkpoint", out=tmp_path / "explanation")
 
 
 def test_the_sheet_prefers_confident_mistakes_and_draws_the_rest_at_random():

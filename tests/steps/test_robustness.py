@@ -17,8 +17,9 @@ from cxr.errors import ContractError
 from cxr.imaging.corrupt import CORRUPTIONS, PRESETS
 from cxr.imaging.preprocess import network_input
 from cxr.modeling.dataset import load_films
+from cxr.steps.corrupted import corrupt_films, film_seeds
 from cxr.steps.evaluate import evaluate
-from cxr.steps.robustness import corrupt_films, film_seeds, robustness
+from cxr.steps.robustness import robustness
 from support.checkpoints import SMALL, write_random_checkpoint
 
 

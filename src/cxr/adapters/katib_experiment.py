@@ -25,43 +25,32 @@ METRIC = "validation_macro_auroc"
 FILTER = rf"({METRIC})=(\d+\.\d+)"
 """What the metrics collector looks for in the output; the first group is the metric's name, the second its value."""
 
-_NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 _WORD = re.compile(r"[\w.+-]+", re.ASCII)
 _SMALLEST = 1e-10
 
 Value = float | int | str | bool
 
 
-def render_experiment(
-    recipe: Recipe, cluster: Cluster, films: SharedFilms, *, index: str, name: str = ""
-) -> dict[str, Any]:
-    """The Experiment that searches the recipe's search space.
+def render_experiment(recipe: Recipe, cluster: Cluster, films: SharedFilms, *, index: str) -> dict[str, Any]:
+    """The Experiment that searches the recipe's search space; the same search has the same name.
 
     Args:
         recipe: what is searched, and the values of all other fields.
         cluster: where trials run, how many at a time, and how many may fail.
         films: on the claim.
         index: digest of the study index; with other films it is another search.
-        name: of the Experiment; from its content when empty, so that the same search has the same name.
 
     Raises:
         RecipeError: the search space does not fit the recipe, or Katib would search something else.
-        SearchError: the name is not one that Katib takes.
     """
     check_katib(recipe)
     spec = _spec(recipe, cluster, films)
     identity = value_digest(_Identity(spec=spec, index=index))
-    name = name or f"cxr-search-{identity[:12]}"
-    if not _NAME.fullmatch(name):
-        raise SearchError(
-            f"the name of an Experiment must be at most 40 lower-case letters, digits and dashes, begin with a letter "
-            f"and not end with a dash; is {name!r}"
-        )
     manifest = {
         "apiVersion": API_VERSION,
         "kind": "Experiment",
         "metadata": {
-            "name": name,
+            "name": f"cxr-search-{identity[:12]}",
             "namespace": cluster.namespace,
             "labels": {"app.kubernetes.io/name": "cxr", "app.kubernetes.io/component": "search"},
             "annotations": {IDENTITY: identity},

@@ -48,10 +48,6 @@ class SplitReport(Contract, frozen=True, kw_only=True):
     counts: tuple[SplitCount, ...]
     caveats: tuple[str, ...] = ()
 
-    def films_of(self, split: Split, label: str | None = None) -> int:
-        """Films of one part, of one class or of all."""
-        return sum(row.films for row in self.counts if row.split == split and label in (None, row.label))
-
 
 class Fold(Contract, frozen=True, kw_only=True):
     """Labelled films of some sources are the test part; of the rest, `validation` and `excluded` are listed.

@@ -158,8 +158,3 @@ def _one_channel_stem(features: nn.Sequential) -> None:
 def grey_stem(weight: Tensor) -> Tensor:
     """Weights of an RGB stem [o, 3, k, k] for grey films [o, 1, k, k]: three equal channels add up."""
     return weight.detach().sum(dim=1, keepdim=True)
-
-
-def parameters_count(network: nn.Module) -> int:
-    """Number of trainable parameters."""
-    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

@@ -22,7 +22,7 @@ _VERDICTS: dict[ShortcutState, str] = {
 
 
 def shortcut_words(report: ShortcutReport | None) -> str:
-    """The verdict with its reasons, one paragraph; None where there was no audit."""
+    """The verdict with its reasons, one paragraph; says so where there was no audit."""
     if report is None:
         return "Shortcuts were not audited: whether the model decides by what is not disease is unknown."
     if report.state == "pass":

@@ -1,7 +1,6 @@
 """`python -m cxr.retraining`: run the retraining trigger."""
 
 import logging
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import click
 
 from cxr.adapters.kubeflow_runs import Endpoint
 from cxr.errors import CxrError, PipelineError, ServingError
-from cxr.logs import JsonFormatter
+from cxr.logs import log_as_json
 from cxr.retraining.settings import Settings, read_arguments
 from cxr.retraining.trigger import Trigger
 
@@ -36,9 +35,7 @@ logger = logging.getLogger(__name__)
 @click.option("--cool-down-days", type=click.FloatRange(min=0), default=7.0, show_default=True)
 def main(host: str, port: int, arguments: Path, cool_down_days: float, **options: Any) -> None:
     """Receive the drift sidecars' alerts and have Kubeflow train a model anew."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level="INFO", handlers=[handler], force=True)
+    log_as_json("INFO")
     try:
         if options["secret_file"] is None and host not in _LOOPBACK:
             raise ServingError(f"--secret-file must be given when others can connect, as they can to {host}")

@@ -1,18 +1,15 @@
 """Where a predictor's log goes, and who may speak in it."""
 
 import logging
-import sys
 
-from cxr.logs import JsonFormatter
+from cxr.logs import log_as_json
 
 _TALKATIVE = ("uvicorn.access", "kserve", "kserve.trace", "httpx", "httpcore", "python_multipart", "openvino")
 
 
 def configure_logs(level: str) -> None:
     """Send everything to standard error as JSON; libraries that quote requests only speak of trouble."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    log_as_json(level)
     for name in _TALKATIVE:
         talkative = logging.getLogger(name)
         talkative.handlers.clear()

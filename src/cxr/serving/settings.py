@@ -29,7 +29,7 @@ class Settings:
         max_batch: films of one forward pass.
         max_wait: longest that a film waits for company when more are being decoded, seconds.
         max_queue: films that may wait for a forward pass before callers are told to come back.
-        max_bytes: largest request body and gRPC message.
+        max_bytes: largest film; a request may have 1 MiB more around it.
         max_pixels: largest picture decoded.
         max_pending_bytes: bodies held in memory at the same time.
         request_timeout: longest that a request may take, its upload included, seconds.

@@ -1,7 +1,5 @@
 """`python -m cxr.sidecar`: run the sidecar, or measure how often its tests alarm."""
 
-import logging
-import sys
 from pathlib import Path
 
 import click
@@ -10,7 +8,7 @@ from cxr.contracts.files import write_json
 from cxr.drift.detector import LEVEL
 from cxr.drift.measure import WINDOWS, measure
 from cxr.errors import CxrError, ServingError
-from cxr.logs import JsonFormatter
+from cxr.logs import log_as_json
 from cxr.sidecar.settings import Settings
 from cxr.sidecar.watch import MEASUREMENT_FILE, WatchedBundle
 
@@ -44,9 +42,7 @@ def main(
         return
     if bundle is None or state is None:
         raise click.UsageError("--bundle and --state are needed to run the sidecar")
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level="INFO", handlers=[handler], force=True)
+    log_as_json("INFO")
     try:
         if token_file is None and host not in _LOOPBACK:
             raise ServingError(f"--token-file must be given when others can connect, as they can to {host}")

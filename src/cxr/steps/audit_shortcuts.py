@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cxr.contracts.files import new_folder, read_json, write_json
-from cxr.contracts.metrics import CALIBRATION_FILE, METRICS_FILE, Calibration, MetricsReport
+from cxr.contracts.files import new_folder, write_json
 from cxr.contracts.shortcuts import (
     SHORTCUTS_FILE,
     SHORTCUTS_TABLE,
@@ -39,7 +38,8 @@ from cxr.modeling.dataset import FilmArray, load_films
 from cxr.modeling.inference import choose_device, infer
 from cxr.modeling.outputs import Outputs
 from cxr.progress import progress
-from cxr.steps.robustness import corrupt_films, film_seeds
+from cxr.steps.corrupted import infer_corrupted
+from cxr.steps.evaluated import read_calibration
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,8 @@ def audit_shortcuts(
     """
     model = read_checkpoint(checkpoint)
     index = StudyIndex.read(split)
-    audit = _Audit.of(studies, index, model, temperature=_temperature(evaluation, model))
+    temperature = 1.0 if evaluation is None else read_calibration(evaluation, model).temperature
+    audit = _Audit.of(studies, index, model, temperature=temperature)
     report = audit.report(index.digest)
     from cxr.reporting.shortcut_tables import tidy_shortcuts  # pandas pages, at the end of a long step
 
@@ -168,36 +169,10 @@ class _Audit:
 
     def pasted(self, clean: ScoredFilms) -> Iterator[PastedResult]:
         """What objects on the film do to the probabilities."""
-        recipe, device = self.model.recipe, choose_device(None)
-        seeds = film_seeds(self.test, seed=recipe.seed)
-        with ThreadPoolExecutor(os.cpu_count()) as pool, progress("objects", len(PASTED) * len(clean)) as advance:
-            for cell in PASTED:
-                logits = []
-                for start in range(0, len(clean), _BATCH):
-                    rows = slice(start, start + _BATCH)
-                    changed = corrupt_films(
-                        self.test.films[rows],
-                        cell,
-                        seeds=seeds[rows],
-                        preprocessing=recipe.preprocessing,
-                        device=device,
-                        pool=pool,
-                    )
-                    logits.append(self.infer(changed).logits)
-                    advance(len(changed))
-                after = self.scored(np.concatenate(logits))
-                yield compare_pasted(*cell, clean, after, resamples=recipe.evaluation.resamples, seed=recipe.seed)
-
-
-def _temperature(evaluation: Path | None, model: Checkpoint) -> float:
-    if evaluation is None:
-        return 1.0
-    evaluated = read_json(evaluation / METRICS_FILE, MetricsReport).model
-    if evaluated != model.digest:
-        raise ContractError(
-            f"{evaluation} must be of checkpoint {model.digest[:12]}, is of {evaluated[:12]}; run `cxr evaluate` again"
-        )
-    return read_json(evaluation / CALIBRATION_FILE, Calibration).temperature
+        recipe = self.model.recipe
+        for cell, logits in infer_corrupted(self.model, self.test, PASTED, title="objects"):
+            after = self.scored(logits)
+            yield compare_pasted(*cell, clean, after, resamples=recipe.evaluation.resamples, seed=recipe.seed)
 
 
 def _labelled(index: StudyIndex, *, most: int | None, seed: int) -> StudyIndex:

@@ -24,6 +24,7 @@ from cxr.modeling.checkpoint import Checkpoint, read_checkpoint
 from cxr.modeling.dataset import load_films
 from cxr.modeling.inference import choose_device, infer
 from cxr.progress import progress
+from cxr.steps.evaluated import check_evaluation
 
 logger = logging.getLogger(__name__)
 
@@ -72,9 +73,10 @@ def explain(*, studies: Path, split: Path, checkpoint: Path, evaluation: Path, o
         out: folder to write.
 
     Raises:
-        ContractError: a folder is missing or malformed, or the evaluation is of other films.
+        ContractError: a folder is missing or malformed, or the evaluation is of another checkpoint or of other films.
     """
     model = read_checkpoint(checkpoint)
+    check_evaluation(evaluation, model)
     whole = StudyIndex.read(split)
     films_of_test = whole.part(Split.TEST).films
     index = StudyIndex(films_of_test[films_of_test["label"].notna()])

@@ -21,7 +21,7 @@ from cxr.modeling.checkpoint import Checkpoint, read_checkpoint
 from cxr.modeling.dataset import FilmArray, load_films
 from cxr.modeling.inference import choose_device, infer
 from cxr.modeling.outputs import Outputs
-from cxr.steps.robustness import corrupt_films, film_seeds
+from cxr.steps.corrupted import corrupt_films, film_seeds
 
 logger = logging.getLogger(__name__)
 

@@ -1,40 +1,22 @@
 """Robustness: the test films again, corrupted in graded ways."""
 
-import hashlib
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-import torch
-
-from cxr.contracts.files import new_folder, read_json, write_json
-from cxr.contracts.metrics import (
-    CALIBRATION_FILE,
-    METRICS_FILE,
-    ROBUSTNESS_FILE,
-    ROBUSTNESS_TABLE,
-    Calibration,
-    MetricsReport,
-    RobustnessReport,
-)
-from cxr.contracts.recipe import Preprocessing
+from cxr.contracts.files import new_folder, write_json
+from cxr.contracts.metrics import ROBUSTNESS_FILE, ROBUSTNESS_TABLE, RobustnessReport
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import Split
 from cxr.errors import ContractError
-from cxr.evaluation.robust import Cell, measure_grid
+from cxr.evaluation.robust import measure_grid
 from cxr.evaluation.scored import ScoredFilms
-from cxr.imaging.corrupt import CORRUPTIONS, PRESETS, corrupt
-from cxr.imaging.preprocess import network_input
-from cxr.modeling.checkpoint import Checkpoint, read_checkpoint
+from cxr.imaging.corrupt import CORRUPTIONS, PRESETS
+from cxr.modeling.checkpoint import read_checkpoint
 from cxr.modeling.dataset import FilmArray, load_films
 from cxr.modeling.inference import choose_device, infer
-from cxr.progress import progress
-
-_BATCH = 64
+from cxr.steps.corrupted import film_seeds, infer_corrupted
+from cxr.steps.evaluated import read_calibration
 
 
 def robustness(*, studies: Path, split: Path, checkpoint: Path, evaluation: Path, out: Path) -> RobustnessReport:
@@ -55,12 +37,13 @@ def robustness(*, studies: Path, split: Path, checkpoint: Path, evaluation: Path
             label.
     """
     model = read_checkpoint(checkpoint)
-    calibration = _calibration(evaluation, model)
+    calibration = read_calibration(evaluation, model)
     index = StudyIndex.read(split)
     films = load_films(studies, index.part(Split.TEST), model.recipe.preprocessing)
     films = films.take(films.labels >= 0)
     if not len(films):
         raise ContractError("the test films must have labels of the taxonomy, none has one")
+    cells = [(name, severity) for name in CORRUPTIONS for severity in sorted(set(model.recipe.evaluation.severities))]
     score = partial(
         ScoredFilms.from_logits,
         labels=films.labels,
@@ -70,7 +53,7 @@ def robustness(*, studies: Path, split: Path, checkpoint: Path, evaluation: Path
     )
     report = measure_grid(
         score(infer(model.network, films.films, device=choose_device(None)).logits),
-        {cell: score(logits) for cell, logits in _infer_grid(model, films)},
+        {cell: score(logits) for cell, logits in infer_corrupted(model, films, cells, title="corruptions")},
         presets=PRESETS,
         resamples=model.recipe.evaluation.resamples,
         seed=model.recipe.seed,
@@ -79,70 +62,6 @@ def robustness(*, studies: Path, split: Path, checkpoint: Path, evaluation: Path
     )
     _write(out, report, films, seeds=film_seeds(films, seed=model.recipe.seed))
     return report
-
-
-def film_seeds(films: FilmArray, *, seed: int) -> list[int]:
-    """One number per film from its identity, so that a film meets the same corruption in every index."""
-    names = films.index.films["image_id"]
-    return [int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:6], "big") for name in names]
-
-
-@torch.inference_mode()
-def corrupt_films(
-    films: npt.NDArray[np.uint8],
-    cell: Cell,
-    *,
-    seeds: Sequence[int],
-    preprocessing: Preprocessing,
-    device: torch.device,
-    pool: Executor,
-) -> npt.NDArray[np.uint8]:
-    """Corrupt and preprocess a batch again, uint8 [n, S, S] to the same.
-
-    Args:
-        films: as `network_input` gives them.
-        cell: corruption and severity.
-        seeds: one per film.
-        preprocessing: of the recipe.
-        device: where to corrupt.
-        pool: where to preprocess.
-    """
-    batch = torch.from_numpy(films).to(device).unsqueeze(1)
-    grey = corrupt(batch, *cell, seeds=seeds).squeeze(1)
-    stored = (grey * 255).round_().to(torch.uint8).cpu().numpy()
-    return np.stack(list(pool.map(partial(network_input, preprocessing=preprocessing), stored)))
-
-
-def _calibration(evaluation: Path, model: Checkpoint) -> Calibration:
-    evaluated = read_json(evaluation / METRICS_FILE, MetricsReport).model
-    if evaluated != model.digest:
-        raise ContractError(
-            f"{evaluation} must be of checkpoint {model.digest[:12]}, is of {evaluated[:12]}; run `cxr evaluate` again"
-        )
-    return read_json(evaluation / CALIBRATION_FILE, Calibration)
-
-
-def _infer_grid(model: Checkpoint, films: FilmArray) -> Iterator[tuple[Cell, npt.NDArray[np.float32]]]:
-    """Yield every cell with its logits [n, c]."""
-    device = choose_device(None)
-    seeds = film_seeds(films, seed=model.recipe.seed)
-    cells = [(name, severity) for name in CORRUPTIONS for severity in sorted(set(model.recipe.evaluation.severities))]
-    with ThreadPoolExecutor(os.cpu_count()) as pool, progress("corruptions", len(cells) * len(films)) as advance:
-        for cell in cells:
-            batches = []
-            for start in range(0, len(films), _BATCH):
-                stop = start + _BATCH
-                worse = corrupt_films(
-                    films.films[start:stop],
-                    cell,
-                    seeds=seeds[start:stop],
-                    preprocessing=model.recipe.preprocessing,
-                    device=device,
-                    pool=pool,
-                )
-                batches.append(infer(model.network, worse, batch_size=_BATCH, device=device).logits)
-                advance(len(worse))
-            yield cell, np.concatenate(batches)
 
 
 def _write(out: Path, report: RobustnessReport, films: FilmArray, *, seeds: Sequence[int]) -> None:

@@ -82,8 +82,6 @@ BATCH: dict[int | str, Schema] = {
     )
 }
 PICTURE: dict[int | str, Schema] = {200: {"description": "A picture", "content": {"image/png": {"schema": _BINARY}}}}
-_OK: Schema = {"const": "ok"}
-_NOT_NOW: Schema = {"enum": ["loading", "draining"]}
 HEALTH: dict[int | str, Schema] = {
     200: _json(
         _object({"status": {"const": "ok"}, "bundle": _TEXT, "backend": _TEXT, "key_required": _YES_NO}),

@@ -11,7 +11,6 @@ from hashlib import sha256
 from pathlib import Path
 
 from cxr.errors import ServingError
-from cxr.imaging.dicom import pseudonym
 from cxr.serving.security.private import create_private, read_secret
 
 KEY_FILE_VARIABLE = "CXR_HMAC_KEY_FILE"
@@ -53,12 +52,3 @@ class Pseudonyms:
         digest = hmac.new(self._key, b"input\0", sha256)
         digest.update(data)
         return digest.hexdigest()
-
-    def of_identifier(self, kind: str, identifier: str) -> str:
-        """Stand-in for an identifier that a client gave, 128 bits in hexadecimal.
-
-        Args:
-            kind: of the identifier, so that equal ones of two kinds do not meet.
-            identifier: as it was given.
-        """
-        return pseudonym(self._key, kind, identifier)
