@@ -157,7 +157,7 @@ def test_the_list_is_that_of_the_section():
         ("loss.gamma=true", "loss.gamma must be a number, is True"),
         ("loss.kind=focl", "loss.kind must be one of cross_entropy, focal; is 'focl'; did you mean focal?"),
         ("loss.class_balance=yes", "loss.class_balance must be true or false, is 'yes'"),
-        ("loss=3", "loss must be a section of names and values, is 3"),
+        ("loss=3", "loss must be names and values, is 3"),
         ("model.dropout=1", "model.dropout must be a number < 1.0, is 1"),
         ("model.output_stride=8", "model.output_stride must be one of 16, 32; is 8"),
         ("evaluation.severities=[1, 9]", "evaluation.severities[1] must be a whole number <= 5, is 9"),

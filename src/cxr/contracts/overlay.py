@@ -3,7 +3,6 @@
 import difflib
 import functools
 import math
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,16 +10,8 @@ import msgspec
 from msgspec.inspect import Field, IntType, LiteralType, StructType, TupleType, Type, VarTupleType, type_info
 
 from cxr.contracts.recipe import Recipe
+from cxr.contracts.written import explain
 from cxr.errors import RecipeError
-
-_TYPE_NAMES = {
-    "float": "a number",
-    "int": "a whole number",
-    "bool": "true or false",
-    "str": "text",
-    "array": "a list",
-    "object": "a section of names and values",
-}
 
 
 def overlay(recipe: Recipe, changes: Mapping[str, Any], *, origin: str) -> Recipe:
@@ -39,7 +30,7 @@ def overlay(recipe: Recipe, changes: Mapping[str, Any], *, origin: str) -> Recip
     try:
         return msgspec.convert(merged, Recipe)
     except msgspec.ValidationError as error:
-        raise RecipeError(f"{origin}: {_explain(str(error), merged)}") from error
+        raise RecipeError(f"{origin}: {explain(str(error), merged, type_info(Recipe), whole='a recipe')}") from error
 
 
 def with_values(recipe: Recipe, values: Mapping[str, Any], *, origin: str = "search") -> Recipe:
@@ -132,37 +123,3 @@ def _unknown(full: str, section: str, known: list[str], value: Any) -> str:
     hint = f"; did you mean {near[0]}?" if near else "."
     place = section or "the recipe"
     return f"{wanted} is not a field of the recipe{hint} Fields of {place}: {', '.join(known)}"
-
-
-def _explain(message: str, value: Any) -> str:
-    """One sentence from msgspec's message, with the dotted path and the value received."""
-    found = re.fullmatch(r"(.*?)(?: - at `\$(.*)`)?", message, re.DOTALL)
-    what, path = (found[1], (found[2] or "").lstrip(".")) if found else (message, "")
-    kind: Type = type_info(Recipe)
-    for key in re.findall(r"[^.\[\]]+", path):
-        value, kind = (value[int(key)], _item(kind, int(key))) if key.isdigit() else (value[key], _field(kind, key))
-    path = path or "a recipe"
-    if isinstance(kind, LiteralType):
-        near = difflib.get_close_matches(str(value), [str(choice) for choice in kind.values], 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        return f"{path} must be one of {', '.join(map(str, kind.values))}; is {value!r}{hint}"
-    missing = re.fullmatch(r"Object missing required field `(\w+)`", what)
-    if missing:
-        return f"{path} must state its {missing[1]}, is {value!r}"
-    constraint = re.sub(r", got `?\w+`?$", "", what)
-    if not constraint.startswith("Expected "):
-        return f"{path}: {what}, is {value!r}"
-    words = re.sub(r"`(\w+)`", lambda type_: _TYPE_NAMES.get(type_[1], type_[1]), constraint.removeprefix("Expected "))
-    return f"{path} must be {words}, is {value!r}"
-
-
-def _field(kind: Type, name: str) -> Type:
-    if not isinstance(kind, StructType):
-        return kind
-    return next(field.type for field in kind.fields if field.name == name)
-
-
-def _item(kind: Type, number: int) -> Type:
-    if isinstance(kind, TupleType):
-        return kind.item_types[number]
-    return kind.item_type if isinstance(kind, VarTupleType) else kind

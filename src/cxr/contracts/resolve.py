@@ -1,9 +1,7 @@
 """From a name, a file or a text, and dotted overrides, to a checked recipe."""
 
-import difflib
 from collections.abc import Sequence
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,10 +9,9 @@ import msgspec
 from cxr.contracts.overlay import nested, overlay
 from cxr.contracts.recipe import Recipe
 from cxr.contracts.search_rules import check_search
-from cxr.contracts.yaml12 import dump_yaml, load_yaml
+from cxr.contracts.written import SUFFIXES, did_you_mean, is_file, parse, read_source
+from cxr.contracts.yaml12 import dump_yaml
 from cxr.errors import RecipeError
-
-_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def resolve_recipe(source: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -77,25 +74,18 @@ def recipe_yaml(recipe: Recipe) -> str:
 
 def _read(source: str) -> tuple[str, str]:
     """Text of a source, and what to call it in errors."""
-    inline = "\n" in source or "{" in source
-    if not inline and source.endswith(_SUFFIXES):
-        try:
-            return Path(source).read_text(encoding="utf-8"), source
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(f"the recipe {source} must be a readable text file: {error}") from error
-    if inline or ":" in source:
-        return source, "the recipe given as text"
+    if is_file(source) or any(sign in source for sign in "\n{:"):
+        return read_source(source, name="recipe", error=RecipeError)
     if source not in recipe_names():
-        near = difflib.get_close_matches(source, recipe_names(), 1)
         raise RecipeError(
-            f"a recipe must be a name ({', '.join(recipe_names())}), a file ending in {', '.join(_SUFFIXES)}, or text; "
-            f"is {source!r}{f'; did you mean {near[0]}?' if near else ''}"
+            f"a recipe must be a name ({', '.join(recipe_names())}), a file ending in {', '.join(SUFFIXES)}, or text; "
+            f"is {source!r}{did_you_mean(source, recipe_names())}"
         )
     return resources.files("cxr.recipes").joinpath(f"{source}.yaml").read_text(encoding="utf-8"), f"recipe {source}"
 
 
 def _mapping(text: str, origin: str) -> dict[str, Any]:
-    value = _parse(text, origin)
+    value = parse(text, origin, RecipeError)
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -103,22 +93,9 @@ def _mapping(text: str, origin: str) -> dict[str, Any]:
     return value
 
 
-def _parse(text: str, origin: str) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        pass
-    try:
-        return load_yaml(text)
-    except ValueError as error:
-        raise RecipeError(f"{origin} must be YAML or JSON: {error}") from error
-    except ModuleNotFoundError as error:
-        raise RecipeError(f"{origin} must be JSON where PyYAML is not installed (pip install pyyaml)") from error
-
-
 def _value(text: str, override: str) -> Any:
     """An override's value; a plain word needs no YAML, so that a bare training machine can name an architecture."""
     word = text.strip()
     if word.isidentifier() and word.lower() not in ("true", "false", "null"):
         return word
-    return _parse(text, f"override {override}")
+    return parse(text, f"override {override}", RecipeError)
