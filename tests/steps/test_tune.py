@@ -179,7 +179,7 @@ def test_a_search_that_cannot_start_leaves_nothing(search, tmp_path):
     misspelt = SearchSpace(parameters=(Parameter(field="loss.gama", kind="double", minimum=1, maximum=2),))
     with pytest.raises(RecipeError, match=r"did you mean loss\.gamma"):
         search(msgspec.structs.replace(Recipe(), search=misspelt))
-    with pytest.raises(TrainingError, match=r"initial weights .*missing\.pth must exist"):
+    with pytest.raises(TrainingError, match=r"--weights must be a file, .*missing\.pth is none"):
         search(small_recipe(), weights=tmp_path / "missing.pth")
     with pytest.raises(ContractError, match="must exist: run `cxr ingest`"):
         search(small_recipe(), split=tmp_path / "missing")

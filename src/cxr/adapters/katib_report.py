@@ -30,21 +30,11 @@ def read_report(trials: Sequence[Mapping[str, Any]], recipe: Recipe, *, index: s
     ordered = sorted(trials, key=lambda trial: (trial["metadata"]["creationTimestamp"], trial["metadata"]["name"]))
     read = (_trial(number, trial, recipe) for number, trial in enumerate(ordered, start=1))
     ended = tuple(trial for trial in read if trial is not None)
-    complete = [trial for trial in ended if trial.state == "complete"]
-    if not complete:
+    report = SearchReport.of(recipe, ended, planned=planned_trials(recipe), films=films, index=index)
+    if report.best is None:
         reasons = "; ".join(sorted({trial.reason for trial in ended if trial.reason})) or "all were stopped early"
         raise SearchError(f"at least one trial must be completed, none of {len(ended)} was: {reasons}")
-    return SearchReport(
-        algorithm=recipe.search.algorithm,
-        seed=recipe.seed,
-        planned=planned_trials(recipe),
-        epochs=recipe.search.epochs,
-        films=films,
-        index=index,
-        trials=ended,
-        best=max(complete, key=lambda trial: (trial.value or 0.0, -trial.number)).number,
-        importance=None,
-    )
+    return report
 
 
 def _trial(number: int, found: Mapping[str, Any], recipe: Recipe) -> Trial | None:

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from cxr.contracts.files import Contract
+from cxr.contracts.recipe import Recipe
 from cxr.contracts.search import Algorithm, Objective
 
 SEARCH_FILE = "search.json"
@@ -57,6 +58,34 @@ class SearchReport(Contract, frozen=True, kw_only=True):
     trials: tuple[Trial, ...]
     best: int | None
     importance: dict[str, float] | None
+
+    @classmethod
+    def of(
+        cls,
+        recipe: Recipe,
+        trials: tuple[Trial, ...],
+        *,
+        planned: int,
+        films: int,
+        index: str,
+        importance: dict[str, float] | None = None,
+    ) -> "SearchReport":
+        """The report of a search over the recipe's search space, whose best trial is found here."""
+        complete = [trial for trial in trials if trial.state == "complete"]
+        # the first of equals: the recipe's own values are only given up for better ones
+        best = max(complete, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
+        return cls(
+            algorithm=recipe.search.algorithm,
+            objective=recipe.search.objective,
+            seed=recipe.seed,
+            planned=planned,
+            epochs=recipe.search.epochs,
+            films=films,
+            index=index,
+            trials=trials,
+            best=None if best is None else best.number,
+            importance=importance,
+        )
 
     @property
     def kept(self) -> Trial | None:

@@ -16,7 +16,7 @@ from cxr.contracts.search_rules import check_search
 from cxr.contracts.studies import StudyIndex
 from cxr.errors import SearchError, TrainingError
 from cxr.progress import progress
-from cxr.steps.resuming import state_key
+from cxr.steps.resuming import check_weights, state_key
 from cxr.steps.search_files import write_search
 from cxr.steps.trials import TrialBench, trial_bench
 
@@ -77,11 +77,10 @@ def tune(
     check_search(recipe)
     index = StudyIndex.read(split)
     if recipe.search.trials == 0:
-        report = _report(recipe, index, planned=0, films=0, trials=(), importance=None)
+        report = SearchReport.of(recipe, (), planned=0, films=0, index=index.digest)
         write_search(out, recipe, report)
         return report
-    if weights is not None and not weights.is_file():
-        raise TrainingError(f"the file of initial weights {weights} must exist; check --weights")
+    check_weights(weights)
     if engine == "katib":
         from cxr.steps.cluster.search import tune_in_katib
 
@@ -117,7 +116,9 @@ def tune(
         if log is not None:
             log.fail(reasons)
         raise SearchError(f"at least one trial must be completed, all {len(trials)} failed: {reasons}")
-    report = _report(recipe, index, len(trials), bench.films, trials, importance)
+    report = SearchReport.of(
+        recipe, trials, planned=len(trials), films=bench.films, index=index.digest, importance=importance
+    )
     write_search(out, recipe, report)
     if log is not None:
         log.end(report, out)
@@ -176,28 +177,3 @@ def _words(trial: Trial) -> str:
         for name, tried in trial.parameters.items()
     )
     return f"{value} with {tried}" + ("" if trial.reason is None else f": {trial.reason}")
-
-
-def _report(
-    recipe: Recipe,
-    index: StudyIndex,
-    planned: int,
-    films: int,
-    trials: tuple[Trial, ...],
-    importance: dict[str, float] | None,
-) -> SearchReport:
-    complete = [trial for trial in trials if trial.state == "complete"]
-    # the first of equals: the recipe's own values are only given up for better ones
-    best = max(complete, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
-    return SearchReport(
-        algorithm=recipe.search.algorithm,
-        objective=recipe.search.objective,
-        seed=recipe.seed,
-        planned=planned,
-        epochs=recipe.search.epochs,
-        films=films,
-        index=index.digest,
-        trials=trials,
-        best=None if best is None else best.number,
-        importance=importance,
-    )
