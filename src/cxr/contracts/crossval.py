@@ -46,6 +46,18 @@ class FoldScore(Contract, frozen=True, kw_only=True):
     trust: UnseenTrust
 
 
+class UntrainedFold(Contract, frozen=True, kw_only=True):
+    """Sources that no network was trained without.
+
+    Attributes:
+        withheld: sources.
+        reason: what the films that are left lack.
+    """
+
+    withheld: tuple[str, ...]
+    reason: str
+
+
 class SourceScore(Contract, frozen=True, kw_only=True):
     """How well the findings of one unseen source are told apart, see `cxr.evaluation.unseen`.
 
@@ -95,6 +107,7 @@ class Crossval(Contract, frozen=True, kw_only=True):
         mean_source_auroc: mean of the sources' macro AUROCs.
         accuracy: of all networks' tests together.
         trust: on all tests together, each with temperature and limits of its network.
+        untrained: folds that count in none of the values.
     """
 
     version: Literal[1] = 1
@@ -108,3 +121,4 @@ class Crossval(Contract, frozen=True, kw_only=True):
     mean_source_auroc: Estimate
     accuracy: Estimate
     trust: UnseenTrust
+    untrained: tuple[UntrainedFold, ...] = ()

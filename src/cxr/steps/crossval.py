@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cxr.contracts.crossval import CROSSVAL_FILE, CROSSVAL_TABLE, Crossval, FoldScore, UnseenTrust
+from cxr.contracts.crossval import CROSSVAL_FILE, CROSSVAL_TABLE, Crossval, FoldScore, UnseenTrust, UntrainedFold
 from cxr.contracts.files import new_folder, value_digest, write_json
 from cxr.contracts.metrics import Estimate
 from cxr.contracts.recipe import Recipe
@@ -36,6 +36,8 @@ def crossval(
 ) -> Crossval:
     """Train a network for every fold that leaves sources out, and measure all of them on what they never saw.
 
+    A fold whose remaining films lack a finding is not trained; the report says so.
+
     Killed at any point and called again with the same arguments, it goes on after the last finished epoch.
 
     Args:
@@ -49,10 +51,12 @@ def crossval(
 
     Raises:
         ContractError: a file is missing or malformed.
-        SplitError: there are fewer than two sources, or the folds are those of another index.
-        TrainingError: the sources left of a fold lack a finding, the weights are missing or training diverged.
+        SplitError: there are fewer than two sources, every fold lacks a finding to learn, or the folds are those of
+            another index or of other linked sources.
+        TrainingError: the weights are missing or training diverged.
     """
-    index, folds = read_folds(split)
+    split_folds = read_folds(split, recipe.split)
+    index, folds = split_folds.index, split_folds.folds
     check_weights(weights)
     bench = Bench(
         recipe=recipe,
@@ -72,14 +76,16 @@ def crossval(
             f"all folds must have started from the same weights, some from {' and some from '.join(sorted(origins))}; "
             f"remove {bench.state} and run `cxr crossval` again where the weights can be had"
         )
-    report = summarise(found, recipe=recipe, index=index.digest)
+    report = summarise(found, recipe=recipe, index=index.digest, untrained=split_folds.untrained)
     with new_folder(out) as folder:
         write_json(folder / CROSSVAL_FILE, report)
         _write_table(folder / CROSSVAL_TABLE, report)
     return report
 
 
-def summarise(folds: list[TestedFold], *, recipe: Recipe, index: str) -> Crossval:
+def summarise(
+    folds: list[TestedFold], *, recipe: Recipe, index: str, untrained: tuple[UntrainedFold, ...] = ()
+) -> Crossval:
     """The report of tested folds."""
     draws = {"resamples": recipe.evaluation.resamples, "seed": recipe.seed}
     unseen = unseen_films(folds)
@@ -101,6 +107,7 @@ def summarise(folds: list[TestedFold], *, recipe: Recipe, index: str) -> Crossva
             error=recipe.evaluation.conformal_error,
             **draws,
         ),
+        untrained=untrained,
     )
 
 
@@ -141,6 +148,9 @@ def _rows(report: Crossval) -> Iterator[tuple[str, str, Estimate]]:
     for fold in report.folds:
         for metric, found in (*fold.metrics.items(), *_of_trust(fold.trust)):
             yield f"films of {' and '.join(fold.withheld)} alone", metric, found
+    for untrained in report.untrained:
+        absent = Estimate(value=None, reason=untrained.reason)
+        yield f"films of {' and '.join(untrained.withheld)} alone", "macro_auroc", absent
 
 
 def _of_trust(trust: UnseenTrust) -> Iterator[tuple[str, Estimate]]:

@@ -72,7 +72,8 @@ def trial_bench(
             for part in (Split.TRAIN, Split.VALIDATION)
         )
         return _ValidationBench(trial, draw_films(train, most, seed=recipe.seed), validation, on, weights)
-    index, folds = read_folds(split)
+    found = read_folds(split, recipe.split)
+    index = found.index
     judged = labelled(StudyIndex(index.films[index.films["split"].isin([Split.TRAIN, Split.VALIDATION])]))
     films = load_films(studies, judged, recipe.preprocessing, scratch=scratch)
     bench = Bench(
@@ -83,7 +84,7 @@ def trial_bench(
         state=None,
         weights=weights,
     )
-    return _SourcesBench(bench, folds)
+    return _SourcesBench(bench, found.folds)
 
 
 class _ValidationBench:

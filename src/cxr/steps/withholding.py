@@ -1,5 +1,6 @@
 """Training without a source and testing on it: what cross-validation over sources and its search have in common."""
 
+import hashlib
 import logging
 import shutil
 from collections.abc import Sequence
@@ -11,9 +12,10 @@ import numpy as np
 import torch
 
 from cxr.contracts.arrays import read_arrays, write_arrays
+from cxr.contracts.crossval import UntrainedFold
 from cxr.contracts.files import read_json
 from cxr.contracts.metrics import PredictionSetLimits
-from cxr.contracts.recipe import Recipe
+from cxr.contracts.recipe import Recipe, SplitRecipe
 from cxr.contracts.split import FOLDS_FILE, Fold, Folds
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import TAXONOMY, Split
@@ -28,7 +30,7 @@ from cxr.modeling.dataset import FilmArray
 from cxr.modeling.fit import fit
 from cxr.modeling.inference import infer
 from cxr.modeling.refit import read_unseen
-from cxr.steps.split.folds import in_fold
+from cxr.steps.split.folds import in_fold, withheld_together
 
 logger = logging.getLogger(__name__)
 
@@ -78,12 +80,28 @@ class Bench:
     weights: Path | None
 
 
-def read_folds(split: Path) -> tuple[StudyIndex, tuple[Fold, ...]]:
-    """The index of a split, and its folds that leave one source out.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SourceFolds:
+    """The folds of a split that leave sources out.
+
+    Attributes:
+        index: of all films.
+        folds: at least one, whose training and validation films hold every finding.
+        untrained: the others.
+    """
+
+    index: StudyIndex
+    folds: tuple[Fold, ...]
+    untrained: tuple[UntrainedFold, ...]
+
+
+def read_folds(split: Path, recipe: SplitRecipe) -> SourceFolds:
+    """The index of a split, and its folds that leave sources out.
 
     Raises:
         ContractError: a file is missing or malformed.
-        SplitError: there are fewer than two sources, or the folds are those of another index.
+        SplitError: there are fewer than two sources, no fold can be trained, or the folds are those of another index
+            or of other linked sources than the recipe's.
     """
     index = StudyIndex.read(split)
     folds = read_json(split / FOLDS_FILE, Folds)
@@ -94,7 +112,34 @@ def read_folds(split: Path) -> tuple[StudyIndex, tuple[Fold, ...]]:
             "leaving one source out needs films of at least two sources that share no patients; "
             "name the sources in the data, or add another one"
         )
-    return index, folds.folds
+    if tuple(fold.withheld for fold in folds.folds) != withheld_together(index, recipe.linked_sources):
+        raise SplitError(
+            f"the folds in {split} must withhold together what split.linked_sources of the recipe links, withhold "
+            "other sources; run `cxr split` again with this recipe"
+        )
+    lacks = {fold.withheld: _lacks(index, fold) for fold in folds.folds}
+    untrained = tuple(UntrainedFold(withheld=names, reason=reason) for names, reason in lacks.items() if reason)
+    for fold in untrained:
+        logger.warning("no network is trained without %s: %s", " and ".join(fold.withheld), fold.reason)
+    if len(untrained) == len(lacks):
+        raise SplitError(
+            f"without a source every finding must still occur; {untrained[0].reason} when "
+            f"{' and '.join(untrained[0].withheld)} {'is' if len(untrained[0].withheld) == 1 else 'are'} withheld, and "
+            "no other fold is better; add a source that has it"
+        )
+    return SourceFolds(
+        index=index, folds=tuple(fold for fold in folds.folds if not lacks[fold.withheld]), untrained=untrained
+    )
+
+
+def _lacks(index: StudyIndex, fold: Fold) -> str:
+    """What keeps a network from being trained for a fold; nothing where it can be."""
+    films = in_fold(index, fold).films
+    for part in (Split.TRAIN, Split.VALIDATION):
+        present = set(films["label"][films["split"] == part])
+        if missing := [name for name in TAXONOMY if name not in present]:
+            return f"the {part} films have no {' and no '.join(missing)}"
+    return ""
 
 
 def labelled(index: StudyIndex) -> StudyIndex:
@@ -106,7 +151,7 @@ def tested(bench: Bench, fold: Fold) -> TestedFold:
     """Train a fold's network and test it on what was withheld, or read what an earlier call has found."""
     place = _placed(bench, fold)
     known, test = (bench.films.take(place == str(part)) for part in (Split.VALIDATION, Split.TEST))
-    kept = None if bench.state is None else bench.state / f"{'+'.join(fold.withheld)}.npz"
+    kept = None if bench.state is None else bench.state / f"{_state_name(fold)}.npz"
     found = None if kept is None else _kept(kept)
     if found is None:
         train = bench.films.take(place == str(Split.TRAIN))
@@ -139,6 +184,11 @@ def tested(bench: Bench, fold: Fold) -> TestedFold:
         best_epoch=int(found["best_epoch"]),
         seconds=float(found["seconds"]),
     )
+
+
+def _state_name(fold: Fold) -> str:
+    """Names a fold's state. What sources are called is the data's affair and may be no name of a file."""
+    return hashlib.sha256("\0".join(fold.withheld).encode()).hexdigest()[:24]
 
 
 def _kept(path: Path) -> dict[str, Any] | None:
@@ -188,7 +238,7 @@ def _train_and_test(
         train=train,
         validation=validation,
         device=bench.device,
-        scratch=None if bench.state is None else bench.state / "+".join(fold.withheld),
+        scratch=None if bench.state is None else bench.state / _state_name(fold),
         weights=bench.weights,
     )
     unseen = {}

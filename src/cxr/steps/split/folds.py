@@ -36,12 +36,16 @@ def leave_one_source_out(index: StudyIndex, *, recipe: SplitRecipe, seed: int) -
     Returns:
         By name; none when there are fewer than two sources or sets of linked ones.
     """
-    films = index.films.assign(group=join_groups(index.films))
-    films = films[films["label"].notna()]
-    units = _units(sorted(films["source"].dropna().unique()), recipe.linked_sources)
-    withholdings = _withholdings(films, units) if len(units) > 1 else []
-    folds = [_fold(films, withheld, recipe=recipe, seed=seed) for withheld in withholdings]
+    films = _grouped(index)
+    folds = [
+        _fold(films, withheld, recipe=recipe, seed=seed) for withheld in _withholdings(films, recipe.linked_sources)
+    ]
     return Folds(seed=seed, index=index.digest, folds=tuple(folds))
+
+
+def withheld_together(index: StudyIndex, linked_sources: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
+    """Sources of each fold of `leave_one_source_out`."""
+    return tuple(_withholdings(_grouped(index), linked_sources))
 
 
 def in_fold(index: StudyIndex, fold: Fold) -> StudyIndex:
@@ -54,6 +58,12 @@ def in_fold(index: StudyIndex, fold: Fold) -> StudyIndex:
     return StudyIndex(films.assign(split=split))
 
 
+def _grouped(index: StudyIndex) -> pd.DataFrame:
+    """The labelled films, with the `group` that may not be divided."""
+    films = index.films.assign(group=join_groups(index.films))
+    return films[films["label"].notna()]
+
+
 def _units(sources: list[str], linked: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
     """Sets of sources to withhold together; links join through any chain."""
     named = sorted({name for link in linked for name in link} - set(sources))
@@ -64,8 +74,11 @@ def _units(sources: list[str], linked: Sequence[Sequence[str]]) -> list[tuple[st
     return [tuple(names) for _, names in pd.Series(sources, dtype=object).groupby(sets)]
 
 
-def _withholdings(films: pd.DataFrame, units: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Sources that are withheld at once, by name."""
+def _withholdings(films: pd.DataFrame, linked_sources: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Sources that are withheld at once, by name; none where there are fewer than two sets of linked ones."""
+    units = _units(sorted(films["source"].dropna().unique()), linked_sources)
+    if len(units) < 2:
+        return []
     held = {unit: _held(films[films["source"].isin(unit)]) for unit in units}
     every = set().union(*held.values())
     sets = set()
