@@ -163,6 +163,8 @@ def test_a_bundle_gives_the_checkpoints_metrics_on_the_same_films(small_run, noi
     assert (found.films, found.split, found.confusion) == (12, "test", expected.confusion)
     for name, estimate in expected.overall.items():
         assert found.overall[name].value == pytest.approx(estimate.value, abs=1e-4)
+        assert found.overall[name].low == pytest.approx(estimate.low, abs=1e-4)
+    assert found.resamples == expected.resamples == 100, "as its recipe has it"
     assert found.temperature == expected.temperature
     assert found.selective.unlike_rate.value is not None
     assert found.selective.refer_rate.value >= found.selective.unlike_rate.value
@@ -173,14 +175,38 @@ def test_a_bundle_gives_the_checkpoints_metrics_on_the_same_films(small_run, noi
     }
 
 
+def write_film(path, rng):
+    grey = np.outer(np.hanning(140), np.hanning(140)) * 120 + rng.integers(0, 120, (140, 140))
+    Image.fromarray(grey.astype(np.uint8)).save(path)
+
+
+def test_a_bundle_reads_anothers_index_and_tells_what_it_left_out(small_run, tmp_path):
+    rng = np.random.default_rng(0)
+    names = [f"film {number}.png" for number in range(8)]
+    for name in names[:-1]:
+        write_film(tmp_path / name, rng)
+    labels = ["TB", "normal"] * 3 + ["COVID-19", "TB"]
+    table = pd.DataFrame({"path": names, "label": labels, "source": ["a hospital far away"] * 5 + [None] * 3})
+    table.to_parquet(tmp_path / "index.parquet")
+    report = evaluate_bundle(bundle=small_run.folder / "bundle", data=str(tmp_path), out=tmp_path / "out")
+    assert report.films == 6
+    rejected = pd.read_csv(tmp_path / "out" / "rejected.csv")
+    assert dict(zip(rejected["name"], rejected["code"], strict=True)) == {
+        "film 6.png": "unknown_label",
+        "film 7.png": "unreadable",
+    }
+    kept = StudyIndex.read(tmp_path / "out").films
+    assert set(kept["sha256"]) == {file_digest(tmp_path / name) for name in names[:6]}
+    assert set(read_predictions(tmp_path / "out")["image_id"]) == set(kept["image_id"])
+
+
 def test_a_bundle_reads_a_folder_of_pictures_without_one_finding(small_run, tmp_path):
     folder = small_run.folder
     rng = np.random.default_rng(0)
     for finding in ("Normal", "Tuberculosis"):
         (tmp_path / "films" / finding).mkdir(parents=True)
         for number in range(6):
-            grey = np.outer(np.hanning(140), np.hanning(140)) * 120 + rng.integers(0, 120, (140, 140))
-            Image.fromarray(grey.astype(np.uint8)).save(tmp_path / "films" / finding / f"{number}.png")
+            write_film(tmp_path / "films" / finding / f"{number}.png", rng)
     report = evaluate_bundle(bundle=folder / "bundle", data=str(tmp_path / "films"), out=tmp_path / "out")
     assert report.films == 12
     assert report.per_class["Pneumonia"]["auroc"].reason == "no film of Pneumonia"

@@ -88,6 +88,17 @@ class StudyIndex:
         pq.write_table(table, buffer)
         write_bytes(folder / INDEX_FILE, buffer.getvalue())
 
+    @staticmethod
+    def lies_in(folder: Path) -> bool:
+        """Whether `folder/index.parquet` is a study index of any version, rather than someone's own table."""
+        path = folder / INDEX_FILE
+        try:
+            metadata = pq.read_schema(path).metadata if path.is_file() else None
+        except (pa.ArrowInvalid, OSError):
+            return False
+        found: bytes = (metadata or {}).get(b"format", b"")
+        return found.startswith(FORMAT.partition("/")[0].encode())
+
     @property
     def digest(self) -> str:
         """SHA-256 of all rows."""

@@ -1,24 +1,29 @@
 """Evaluate: calibrate on validation films, measure on test films; or measure a finished bundle on any films."""
 
 import logging
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cxr.contracts.bundle import REPORTS_FOLDER
+from cxr.contracts.checkpoint import RECIPE_FILE
 from cxr.contracts.evaluated import predictions_frame, write_predictions
 from cxr.contracts.files import new_folder, write_json
+from cxr.contracts.ingest import DUPLICATES_FILE, INGEST_FILE, REJECTED_FILE
 from cxr.contracts.metrics import CALIBRATION_FILE, METRICS_FILE, METRICS_TABLE, Calibration, MetricsReport
-from cxr.contracts.recipe import Preprocessing, Recipe
+from cxr.contracts.recipe import EvaluationRecipe, Preprocessing, Recipe
 from cxr.contracts.studies import INDEX_FILE, StudyIndex
 from cxr.domain import Split
-from cxr.errors import ContractError
+from cxr.errors import BundleError, ContractError
 from cxr.evaluation.arrays import Mask
 from cxr.evaluation.assess import assess
 from cxr.evaluation.calibration import LabelledLogits, softmax
@@ -135,12 +140,15 @@ def _unseen(model: "Checkpoint", studies: Path, index: StudyIndex, validation: F
 def evaluate_bundle(*, bundle: Path, data: str, out: Path, split: Path | None = None) -> MetricsReport:
     """Measure a bundle on any films, with its own temperature and thresholds.
 
-    Films that it would refer for being unlike its training films, or refuse, are referred here too.
+    Films that its service would refer for being unlike its training films, or refuse as no chest film, are referred
+    here too; films that are smaller than the service takes are measured like any other. Intervals, operating points and
+    flags are as the bundle's recipe has them.
 
     Args:
         bundle: folder.
         data: a studies folder as ingestion writes it, or any source that `cxr ingest` reads.
-        out: folder to write, as `evaluate` writes it.
+        out: folder to write, as `evaluate` writes it; of a source that is no studies folder, also what ingestion kept
+            (index.parquet, with the SHA-256 of every original) and what it did not (rejected.csv, duplicates.csv).
         split: index of a studies folder, whose test films are measured; all films are test films when None.
 
     Raises:
@@ -153,35 +161,56 @@ def evaluate_bundle(*, bundle: Path, data: str, out: Path, split: Path | None = 
 
     session = BundleSession(bundle)
     manifest = session.manifest
-    with _studies(data, manifest.preprocessing) as studies:
+    with _studies(data, manifest.preprocessing) as (studies, lists):
         index = StudyIndex.read(split or studies)
         films = load_films(studies, index.part(Split.TEST) if split else index, manifest.preprocessing)
-    outputs = session.infer(films.films)
-    interpreter = Interpreter.read(bundle, manifest=manifest, digest=session.digest)
-    unlike = interpreter.unlike(films.films, outputs.embedding)
-    test = _Part(Split.TEST, films.index, films.labels, outputs.logits, unlike)
-    return _measure(
-        out,
-        [test],
-        manifest.calibration,
-        findings=manifest.findings,
-        recipe=Recipe(),
-        index=index.digest,
-        model=session.digest,
-    )
+        outputs = session.infer(films.films)
+        interpreter = Interpreter.read(bundle, manifest=manifest, digest=session.digest)
+        unlike = interpreter.unlike(films.films, outputs.embedding)
+        return _measure(
+            out,
+            [_Part(Split.TEST, films.index, films.labels, outputs.logits, unlike)],
+            manifest.calibration,
+            findings=manifest.findings,
+            recipe=_measured_by(bundle),
+            index=index.digest,
+            model=session.digest,
+            lists=lists,
+        )
+
+
+class _Measuring(msgspec.Struct):
+    """What is read of a bundle's recipe, whatever else the version that wrote it says in it."""
+
+    seed: int = Recipe().seed
+    evaluation: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+def _measured_by(bundle: Path) -> Recipe:
+    """A recipe with the seed and the evaluation of a bundle's; the default where it has none."""
+    path = bundle / REPORTS_FOLDER / RECIPE_FILE
+    if not path.exists():
+        return Recipe()
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=_Measuring)
+        known = {name: value for name, value in found.evaluation.items() if name in EvaluationRecipe.__struct_fields__}
+        return Recipe(seed=found.seed, evaluation=msgspec.convert(known, EvaluationRecipe))
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise BundleError(f"the recipe in {path} must be readable: {error}; run `cxr package` again") from error
 
 
 @contextmanager
-def _studies(data: str, preprocessing: Preprocessing) -> Iterator[Path]:
-    """The studies folder that `data` is, or one ingested from it for the time being."""
-    if (Path(data) / INDEX_FILE).is_file():
-        yield Path(data)
+def _studies(data: str, preprocessing: Preprocessing) -> Iterator[tuple[Path, tuple[Path, ...]]]:
+    """The studies folder that `data` is, or one ingested from it for the time being, and the lists worth keeping."""
+    if StudyIndex.lies_in(Path(data)):
+        yield Path(data), ()
         return
     from cxr.steps.ingest import ingest
 
     with tempfile.TemporaryDirectory(prefix="cxr-") as folder:
-        ingest(data=data, out=Path(folder) / "studies", recipe=Recipe(preprocessing=preprocessing))
-        yield Path(folder) / "studies"
+        studies = Path(folder) / "studies"
+        ingest(data=data, out=studies, recipe=Recipe(preprocessing=preprocessing))
+        yield studies, tuple(studies / name for name in (INDEX_FILE, INGEST_FILE, REJECTED_FILE, DUPLICATES_FILE))
 
 
 def _measure(
@@ -193,8 +222,12 @@ def _measure(
     recipe: Recipe,
     index: str,
     model: str,
+    lists: Sequence[Path] = (),
 ) -> MetricsReport:
-    """Measure the labelled films of the last part, and write the folder with the predictions of all of them."""
+    """Measure the labelled films of the last part, and write the folder with the predictions of all of them.
+
+    The lists are copied into it.
+    """
     measured = parts[-1].labelled()
     scored = measured.scored(calibration, findings)
     report = assess(
@@ -213,6 +246,8 @@ def _measure(
         write_json(folder / CALIBRATION_FILE, calibration)
         tidy_metrics(report).to_csv(folder / METRICS_TABLE, index=False)
         write_predictions(folder, pd.concat([part.predictions(calibration, findings) for part in parts]), findings)
+        for path in lists:
+            shutil.copyfile(path, folder / path.name)
         _write_figures(folder / "figures", scored, report, calibration, recipe)
     return report
 
