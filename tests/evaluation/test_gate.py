@@ -17,7 +17,7 @@ from cxr.contracts.metrics import (
 from cxr.contracts.recipe import Gate
 from cxr.evaluation.gate import Champion, judge
 
-GATE = Gate()
+GATE = Gate(shortcuts="fail")  # what an audit must say is for test_gate_shortcuts
 SHARES = st.floats(0, 1)
 
 

@@ -45,5 +45,7 @@ def test_a_verdict_worse_than_allowed_refuses(allowed: str, state: str) -> None:
         ]
 
 
-def test_a_model_that_was_not_audited_is_not_refused_for_it() -> None:
-    assert not any("verdict of the shortcut audit" in text for text in reasons(allowed="pass", shortcuts=None))
+@pytest.mark.parametrize("allowed", ["pass", "warn", "fail"])
+def test_a_model_that_was_not_audited_is_refused_unless_any_verdict_would_do(allowed: str) -> None:
+    refused = any("shortcuts must be audited, were not" in text for text in reasons(allowed=allowed, shortcuts=None))
+    assert refused is (allowed != "fail")

@@ -66,8 +66,14 @@ def test_a_second_run_says_the_same(run, tmp_path):
 def test_without_an_evaluation_the_ranking_is_much_the_same(run, tmp_path):
     _, steps, _, report = run
     plain = audit_shortcuts(**steps, evaluation=None, out=tmp_path / "audit")
-    assert plain.hidden[0].pixels == report.hidden[0].pixels
     assert plain.source_alone == report.source_alone
+    for one, other in zip(plain.hidden, report.hidden, strict=True):
+        assert one.pixels == other.pixels
+        assert one.model["macro_auroc"].value == pytest.approx(other.model["macro_auroc"].value, abs=0.1)
+    for finding, pull in plain.pull.items():
+        assert pull.value == pytest.approx(report.pull[finding].value, abs=0.1)
+    changes = [(one.change.value, other.change.value) for one, other in zip(plain.pasted, report.pasted, strict=True)]
+    assert all(one != other for one, other in changes), "the probabilities are at another temperature"
 
 
 def test_an_evaluation_of_another_checkpoint_is_refused(run, tmp_path):

@@ -42,8 +42,8 @@ def judge(
     """Whether a model with these metrics may become champion, and why.
 
     Undefined metrics never pass. A champion that was measured on other test films (another index or split) cannot be
-    compared: `gate.incomparable_champion` says whether it stays. A model without a shortcut audit is not judged by it,
-    and the verdict says so.
+    compared: `gate.incomparable_champion` says whether it stays. A model without a shortcut audit does not pass unless
+    any verdict of one would do.
     """
     failures = [
         *(floor.failure for floor in floors(gate, metrics, robustness) if floor.failure),
@@ -163,14 +163,16 @@ def _unequal(gate: Gate, metrics: MetricsReport) -> list[str]:
     ]
 
 
-def allows(gate: Gate, shortcuts: ShortcutReport) -> bool:
-    """Whether the verdict of an audit is none that keeps a model from being champion."""
-    return _SEVERITY[shortcuts.state] <= _SEVERITY[gate.shortcuts]
+def allows(gate: Gate, shortcuts: ShortcutReport | None) -> bool:
+    """Whether the verdict of an audit, or its absence, is none that keeps a model from being champion."""
+    return _SEVERITY["fail" if shortcuts is None else shortcuts.state] <= _SEVERITY[gate.shortcuts]
 
 
 def _by_shortcuts(gate: Gate, shortcuts: ShortcutReport | None) -> list[str]:
-    if shortcuts is None or allows(gate, shortcuts):
+    if allows(gate, shortcuts):
         return []
+    if shortcuts is None:
+        return ["shortcuts must be audited, were not; run `cxr audit-shortcuts` and `cxr package` again"]
     found = "; ".join(shortcuts.reasons)
     return [f"the verdict of the shortcut audit must be at worst {gate.shortcuts}, is {shortcuts.state}: {found}"]
 

@@ -127,9 +127,9 @@ def gate_table(
             )
         )
     rows += [*_coverage_rows(gate, metrics), *_gap_rows(gate, metrics)]
-    if shortcuts is not None:
-        verdict = "holds" if allows(gate, shortcuts) else "fails"
-        rows.append(("Shortcut audit", shortcuts.state, f"at worst {gate.shortcuts}", verdict))
+    verdict = "holds" if allows(gate, shortcuts) else "fails"
+    state = "not audited" if shortcuts is None else shortcuts.state
+    rows.append(("Shortcut audit", state, f"at worst {gate.shortcuts}", verdict))
     return Table(
         name="gate",
         caption=f"Floors of the gate, on the {metrics.split} split",
