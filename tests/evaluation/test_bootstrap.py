@@ -122,7 +122,21 @@ def test_more_patients_narrow_the_limit_of_a_ranking(ill, healthy):
 def test_a_metric_that_grows_with_noise_is_moved_back():
     rng = np.random.default_rng(0)
     drawn = np.append(0.02, np.abs(rng.normal(0.05, 0.01, 2000)))
-    found = estimate(drawn, Basis(grows_with_noise=True))
+    found = estimate(drawn, Basis(noise="raises"))
     assert found.low <= found.value <= found.high
     assert found.high - found.value == pytest.approx(0.02, abs=0.003)
     assert estimate(drawn, Basis()).low > found.value
+
+
+def test_a_metric_that_noise_lowers_is_moved_back():
+    drawn = np.append(0.98, np.random.default_rng(0).normal(0.95, 0.02, 2000))
+    found = estimate(drawn, Basis(noise="lowers"))
+    assert found.low < found.value < found.high == 1
+    assert estimate(drawn, Basis()).high == pytest.approx(0.99, abs=0.005)
+
+
+def test_films_of_one_patient_say_nothing_of_other_patients():
+    right = np.array([True, True, False])
+    drawn = bootstrap(lambda w: {"share": w @ right / w.sum(axis=1)}, np.zeros(3, np.int64), resamples=100, seed=1)
+    for basis in (Basis(), Basis(limit=share_limit(1)), Basis(noise="raises")):
+        assert estimate(drawn["share"], basis) == Estimate(value=pytest.approx(2 / 3))

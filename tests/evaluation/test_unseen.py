@@ -118,3 +118,15 @@ def test_one_finding_alone_has_no_figure_but_a_reason():
 def test_the_worst_source_is_never_better_than_the_mean(skill, seed):
     scores = score_unseen(unseen(MIXED, seed=seed, skill=skill), resamples=100, seed=1)
     assert scores.worst.value <= scores.mean.value <= 1
+
+
+def test_the_worst_of_many_equal_sources_lies_in_its_interval():
+    """The least of ten resampled figures is lower than the least of the figures themselves."""
+    counts = {(name, label): 30 for name in "abcdefghij" for label in (NORMAL, PNEUMONIA)}
+    inside = 0
+    for seed in range(20):
+        worst = score_unseen(
+            unseen(counts, seed=seed, folds=[{name} for name in "abcdefghij"]), resamples=100, seed=1
+        ).worst
+        inside += worst.low <= worst.value <= worst.high
+    assert inside == 20

@@ -107,9 +107,7 @@ def test_a_registered_bundle_is_a_challenger_with_its_run(hospital: Hospital) ->
     run, registration = hospital.register(auroc=0.97)
     assert registration.verdict == Verdict(
         passed=True,
-        reasons=(
-            "every floor of the gate holds; there is no other champion to compare with",
-        ),
+        reasons=("every floor of the gate holds; there is no other champion to compare with",),
     )
     assert registration == read_json(run / "registration" / REGISTRATION_FILE, Registration)
     assert registration.bundle == file_digest(run / "bundle" / BUNDLE_FILE)

@@ -78,6 +78,22 @@ def test_reads_what_spreadsheets_write(folder: Path, text: str) -> None:
     assert read(folder, text) == [SourceFilm(path=folder / "a.png", name="a.png", label="TB")]
 
 
+@pytest.mark.parametrize(
+    ("word", "identifier"),
+    [
+        ("unknown", None),
+        ("ANONYMIZED", None),
+        ("?", None),
+        ("0", "0"),
+        ("anon12", "anon12"),
+        ("unknown 7", "unknown 7"),
+    ],
+)
+def test_films_of_nobody_are_not_films_of_one_patient(folder: Path, word: str, identifier: str | None) -> None:
+    (film,) = read(folder, f"path,patient_id,study_id\na.png,{word},{word}\n")
+    assert (film.patient_id, film.study_id) == (identifier, identifier)
+
+
 def test_a_row_whose_file_is_missing_is_listed(folder: Path) -> None:
     assert [film.name for film in read(folder, "path\ngone.png\na.png\n")] == ["gone.png", "a.png"]
 

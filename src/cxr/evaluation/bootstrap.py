@@ -6,7 +6,7 @@ A resample is not a copy of films but a weight per film: how often its patient w
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -30,12 +30,13 @@ class Basis:
         reason: why the metric is undefined on these films; empty when it is not.
         limit: lower confidence limit of the metric when the films hold no error, see `share_limit` and `ranking_limit`;
             None when the metric has no perfect value of 1.
-        grows_with_noise: as calibration error does.
+        noise: what noise does to the metric: "raises" it, as a calibration error; "lowers" it, as the smallest of
+            several figures.
     """
 
     reason: str = ""
     limit: float | None = None
-    grows_with_noise: bool = False
+    noise: Literal["", "raises", "lowers"] = ""
 
 
 def same(first: float, second: float) -> bool:
@@ -114,13 +115,14 @@ def bootstrap(
 def estimate(values: Floats, basis: Basis) -> Estimate:
     """The value on the films with the 95% percentile interval of its resamples.
 
-    Resamples on which the metric is undefined are left out; when they are more than half, there is no interval. Two
-    cases are known to mislead and are mended:
+    Resamples on which the metric is undefined are left out; when they are more than half, there is no interval. Nor is
+    there one where every resample has the same value, as with the films of one patient, for nothing is known of others.
+    Two cases are known to mislead and are mended:
 
     - Films without any error hold nothing to resample and would get an interval of no width around 1 (or 0). Its far
       end is the limit that the basis gives.
-    - A metric that grows with noise grows again in the resamples. Its interval is moved by the bias so estimated (mean
-      of the resamples less the value), never below 0.
+    - A metric that noise raises, or lowers, is moved again in the resamples. Its interval is moved back by the bias so
+      estimated (mean of the resamples less the value), never below 0 or, where noise lowers it, over 1.
 
     Args:
         values: [1 + resamples] as from `bootstrap`.
@@ -133,10 +135,13 @@ def estimate(values: Floats, basis: Basis) -> Estimate:
     if 2 * len(drawn) <= len(values) - 1:
         return Estimate(value=value)
     low, high = (float(end) for end in np.quantile(drawn, _TAILS))
-    if basis.grows_with_noise:
-        bias = float(drawn.mean()) - value
-        low, high = max(0.0, low - bias), high - bias
-    elif basis.limit is not None and same(low, high) and same(low, value) and round(value, PLACES) in (0.0, 1.0):
+    if same(low, high) and same(low, value):
+        if basis.limit is None or round(value, PLACES) not in (0.0, 1.0):
+            return Estimate(value=value)
         value = float(round(value))
         low, high = (basis.limit, 1.0) if value else (0.0, 1 - basis.limit)
+    elif basis.noise:
+        bias = float(drawn.mean()) - value
+        low, high = max(0.0, low - bias), high - bias
+        high = min(1.0, high) if basis.noise == "lowers" else high
     return Estimate(value=value, low=low, high=high)

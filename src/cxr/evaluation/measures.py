@@ -47,7 +47,7 @@ class FullMeasures:
         self._rankings = _rank(films)
         self.bases = decision_bases(films) | ranking_bases(films, self._ranked) | point_bases(films, points)
         self.bases |= macro_bases(films, self.bases, self._MACRO)
-        self.bases[OVERALL, "ece"] = Basis(grows_with_noise=True)
+        self.bases[OVERALL, "ece"] = Basis(noise="raises")
         self.bases[OVERALL, "brier"] = self.bases[OVERALL, "log_loss"] = Basis()
 
     def __call__(self, weights: Floats) -> Values:

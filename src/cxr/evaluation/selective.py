@@ -140,7 +140,7 @@ def measure_decided(films: ScoredFilms, decided: Mask, *, resamples: int, seed: 
         "aurc": estimate(drawn["aurc"], Basis(limit=everyone)),
         "refer_rate": estimate(drawn["refer_rate"], Basis(limit=everyone)),
         "error": estimate(drawn["error"], Basis(reason=nothing, limit=share_limit(films.patients_of(decided)))),
-        "ece": estimate(drawn["ece"], Basis(reason=nothing, grows_with_noise=True)),
+        "ece": estimate(drawn["ece"], Basis(reason=nothing, noise="raises")),
     }
 
 

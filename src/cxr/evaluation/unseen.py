@@ -6,7 +6,7 @@ films that one network scored are compared, and it knows the sources of none of 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -173,9 +173,12 @@ class _SourceMeasures:
 
     @property
     def basis_of_worst(self) -> Basis:
-        """What the smallest macro AUROC of a source rests on: without any error, the fewest patients."""
+        """What the smallest macro AUROC of a source rests on: without any error, the fewest patients.
+
+        The more sources are nearly as bad, the more often one of them is worse in a resample.
+        """
         bases = [self.basis(source) for source in self.judged]
-        return min(bases, key=lambda basis: basis.limit or 0.0) if bases else self.basis()
+        return replace(min(bases, key=lambda basis: basis.limit or 0.0) if bases else self.basis(), noise="lowers")
 
     def __call__(self, weights: Floats) -> dict[tuple[str, ...], Floats]:
         """Values [b] for weights [b, n]."""

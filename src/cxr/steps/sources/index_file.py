@@ -4,7 +4,7 @@
 |---|---|
 | path | the film, relative to the index's folder or absolute; the one column that must be there |
 | label | a finding, or a usual name of one ("TB") |
-| patient_id | pseudonym, unique within the data set |
+| patient_id | pseudonym, unique within the data set; empty or "unknown" where it is not known |
 | study_id | of films taken in one sitting, unique within the source |
 | source | hospital, scanner or data set |
 | view | PA or AP |
@@ -35,6 +35,8 @@ COLUMNS = ("path", "label", "patient_id", "study_id", "source", "view", "sex", "
 
 _TEXTS = ("label", "patient_id", "study_id", "source", "view", "sex", "age_group")
 _UNKNOWN = {"", "na", "n/a", "nan", "null", "none", "<na>"}
+_NOBODY = {"unknown", "unk", "anonymous", "anonymized", "anonymised", "not specified", "unspecified", "?", "-"}
+"""What stands for a patient or a study that is not told. Whatever may number one, as "0" and "anon12" do, is none."""
 
 Row = Mapping[str, object]
 
@@ -150,6 +152,9 @@ def _film(row: Row, *, line: int, index: Path, confined: bool) -> SourceFilm:
     mask = _text(row.get("mask"))
     age = _text(row.get("age"))
     texts = {column: _text(row.get(column)) for column in _TEXTS}
+    for column in ("patient_id", "study_id"):
+        if (texts[column] or "").lower() in _NOBODY:
+            texts[column] = None
     path = _locate(name, index=index, confined=confined)
     return SourceFilm(
         path=path,
