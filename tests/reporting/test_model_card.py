@@ -9,6 +9,7 @@ from cxr.reporting.model_card import render_model_card
 from support.audited import REASON
 from support.pages import markdown_tables, plain
 from support.synthetic_run import SyntheticRun
+from support.withheld import LACKS
 
 
 def render(run: SyntheticRun) -> str:
@@ -20,6 +21,7 @@ def render(run: SyntheticRun) -> str:
         recipe=run.recipe,
         training=run.films[run.films["split"] == "train"],
         shortcuts=run.shortcuts,
+        unseen=run.unseen,
     )
 
 
@@ -51,6 +53,7 @@ def test_it_has_the_sections_of_a_model_card_in_order(card: str):
         "When the model abstains",
         "Prediction sets",
         "Subgroups",
+        "Sources never seen",
         "Shortcuts",
         "Robustness",
         "Localisation",
@@ -178,3 +181,22 @@ def test_a_card_without_an_audit_says_so(run: SyntheticRun):
     section = render(replace(run, shortcuts=None)).split("## Shortcuts")[1].split("\n## ")[0]
     assert "were not audited" in section
     assert "|" not in section
+
+
+def test_what_is_left_on_sources_never_seen_is_in_the_card(card: str, run: SyntheticRun):
+    section = card.split("## Sources never seen")[1].split("\n## ")[0]
+    unseen = run.unseen
+    assert unseen is not None
+    assert f"hold the finding of {100 * unseen.trust.prediction_sets.coverage.value:.1f}% there" in plain(section)
+    for found in (*(source.macro_auroc for source in unseen.sources), unseen.worst_source_auroc):
+        assert f"{found.value:.3f}" in section
+    assert plain(LACKS) in plain(section)
+    assert "No outside test of this very network" in card
+
+
+def test_a_card_without_cross_validation_says_so(run: SyntheticRun):
+    without = render(replace(run, unseen=None))
+    section = without.split("## Sources never seen")[1].split("\n## ")[0]
+    assert "was not measured" in section.replace("\n", " ")
+    assert "|" not in section
+    assert "**No outside test.**" in without

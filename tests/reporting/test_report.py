@@ -15,6 +15,7 @@ from cxr.reporting.report import read_report_data
 from cxr.reporting.run_tables import gate_table
 from support.audited import REASON
 from support.synthetic_run import INDEX, TRAINING_FIGURE, SyntheticRun, folders_of, synthetic_run
+from support.withheld import LACKS
 
 
 def read(run: Path):
@@ -150,3 +151,19 @@ def test_the_audit_is_in_the_report_and_in_the_gate(written_run: Path):
     assert "not audited" in without.words["shortcuts"]
     assert not [name for name in without.tables if name.startswith("shortcuts")]
     assert "Shortcuts were not audited" in render_html(without)
+
+
+def test_sources_never_seen_are_in_the_report(written_run: Path):
+    data = read(written_run)
+    report = compose_report(data)
+    sources, trust = report.tables["unseen-sources"], report.tables["unseen-trust"]
+    assert [row[0] for row in sources.rows] == ["north", "south", "west", "Mean", "Worst"]
+    assert [row[0] for row in trust.rows] == ["north and south", "south and west", "east", "All tests"]
+    assert trust.rows[-1][1].text == "154"
+    page = render_html(report)
+    assert LACKS in page
+    assert f"{100 * data.unseen.trust.refer_rate.value:.1f}%" in page
+    without = compose_report(replace(data, unseen=None))
+    assert not [name for name in without.tables if name.startswith("unseen")]
+    assert "No source was withheld" in render_html(without)
+    assert "No outside test" in {caveat.title for caveat in without.caveats}

@@ -8,6 +8,7 @@ from safetensors.numpy import load_file
 
 from cxr.contracts.bundle import read_bundle
 from cxr.contracts.checkpoint import History
+from cxr.contracts.crossval import CROSSVAL_FILE
 from cxr.contracts.files import file_digest, read_json, write_json
 from cxr.contracts.metrics import Calibration, LocalisationReport, MetricsReport
 from cxr.contracts.recipe import Recipe
@@ -21,6 +22,7 @@ from cxr.modeling.inference import infer
 from cxr.modeling.session import BundleSession
 from cxr.steps.package import package
 from support.audited import make_audit
+from support.withheld import make_crossval
 
 FOLDERS = ("studies", "split", "checkpoint", "evaluation", "robustness", "explanation", "drift", "gate")
 
@@ -127,3 +129,16 @@ def test_an_audit_goes_into_the_bundle_and_its_card(small_run, tmp_path):
     write_json(tmp_path / "audit" / SHORTCUTS_FILE, make_audit("warn", index=provenance.index))
     with pytest.raises(BundleError, match="audit must be of checkpoint"):
         package(**small_run.paths(*FOLDERS), out=tmp_path / "other", audit=tmp_path / "audit")
+
+
+def test_cross_validation_of_the_recipe_goes_into_the_bundle_and_its_card(small_run, tmp_path):
+    provenance = read_bundle(small_run.folder / "bundle").manifest.provenance
+    write_json(tmp_path / "crossval" / CROSSVAL_FILE, make_crossval(recipe=provenance.recipe, index=provenance.index))
+    packed = package(**small_run.paths(*FOLDERS), out=tmp_path / "bundle", crossval=tmp_path / "crossval")
+    assert f"reports/{CROSSVAL_FILE}" in packed.files
+    assert "What promises are worth there" in (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
+    for other in (make_crossval(index=provenance.index), make_crossval(recipe=provenance.recipe)):
+        write_json(tmp_path / "crossval" / CROSSVAL_FILE, other)
+        with pytest.raises(BundleError, match=r"crossval must be of the checkpoint's recipe .*; run `cxr crossval`"):
+            package(**small_run.paths(*FOLDERS), out=tmp_path / "other", crossval=tmp_path / "crossval")
+    assert not (tmp_path / "other").exists()

@@ -12,6 +12,7 @@ from PIL import Image
 
 from cxr.contracts.bundle import BundleManifest, OutOfDistribution, PictureGate, Provenance, TensorSpec
 from cxr.contracts.checkpoint import Epoch, History
+from cxr.contracts.crossval import CROSSVAL_FILE, Crossval
 from cxr.contracts.evaluated import write_predictions
 from cxr.contracts.files import file_digest, write_json
 from cxr.contracts.ingest import FilmCount, IngestReport
@@ -40,6 +41,7 @@ from cxr.domain import TAXONOMY, Split
 from cxr.reporting.composition import Report, compose_report
 from cxr.reporting.report import RunFolders, read_report_data
 from support.audited import make_audit
+from support.withheld import make_crossval
 
 FINDINGS = TAXONOMY.findings
 CHECKPOINT, RECIPE = "c" * 64, "e" * 64
@@ -415,6 +417,7 @@ class SyntheticRun:
     manifest: BundleManifest
     verdict: Verdict
     shortcuts: ShortcutReport | None
+    unseen: Crossval | None
 
     def write(self, run: Path) -> None:
         """Write every folder that a report reads; images are noise, figures are plain colours."""
@@ -434,9 +437,11 @@ class SyntheticRun:
         _write(run / "explanation", {"localisation.json": self.localisation})
         (run / "bundle").mkdir()
         (run / "bundle" / "model.onnx").write_bytes(b"graph")
+        (run / "bundle" / "reports").mkdir()
         if self.shortcuts:
-            (run / "bundle" / "reports").mkdir()
             _write(run / "bundle" / "reports", {SHORTCUTS_FILE: self.shortcuts})
+        if self.unseen:
+            _write(run / "bundle" / "reports", {CROSSVAL_FILE: self.unseen})
         written = [path for path in (run / "bundle").rglob("*") if path.is_file()]
         files = {path.relative_to(run / "bundle").as_posix(): file_digest(path) for path in written}
         _write(run / "bundle", {"bundle.json": msgspec.structs.replace(self.manifest, files=files)})
@@ -510,6 +515,7 @@ def synthetic_run(seed: int = 7) -> SyntheticRun:
         manifest=make_manifest(calibration, recipe),
         verdict=Verdict(passed=True, reasons=("every floor of the gate holds",)),
         shortcuts=make_audit("warn"),
+        unseen=make_crossval(),
     )
 
 

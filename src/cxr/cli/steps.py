@@ -99,7 +99,7 @@ def train(**given: Any) -> msgspec.Struct:
 
 @click.command()
 @step_folders("studies", "split", writes="crossval")
-@with_recipe("default")
+@with_recipe(None)
 @scratch
 @weights
 @device
@@ -185,7 +185,8 @@ def fit_gate(**given: Path) -> msgspec.Struct:
     "audit",
     writes="bundle",
 )
-def package(**given: Path) -> msgspec.Struct:
+@click.option("--crossval", type=PATH, help="Of the same recipe and split, for card and report.")
+def package(**given: Any) -> msgspec.Struct:
     """Export the network and pack the bundle that is served."""
     from cxr.steps.package import package as step
 

@@ -1,8 +1,9 @@
 """Cross-validation over sources: what networks say of films from sources that they never saw."""
 
+from pathlib import Path
 from typing import Literal
 
-from cxr.contracts.files import Contract
+from cxr.contracts.files import Contract, read_json
 from cxr.contracts.metrics import Estimate, PredictionSetReport
 
 CROSSVAL_FILE = "crossval.json"
@@ -122,3 +123,9 @@ class Crossval(Contract, frozen=True, kw_only=True):
     accuracy: Estimate
     trust: UnseenTrust
     untrained: tuple[UntrainedFold, ...] = ()
+
+
+def read_packed_crossval(reports: Path) -> Crossval | None:
+    """That among a bundle's reports; None where there is none. Raises `ContractError` when it is malformed."""
+    path = reports / CROSSVAL_FILE
+    return read_json(path, Crossval) if path.exists() else None

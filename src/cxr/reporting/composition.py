@@ -43,18 +43,12 @@ from cxr.reporting.run_tables import (
 from cxr.reporting.shortcut_tables import shortcut_tables, shortcut_words
 from cxr.reporting.tables import Table
 from cxr.reporting.uncertainty_tables import gap_table, prediction_set_table, selective_table
+from cxr.reporting.unseen_tables import outside_caveat, unseen_tables, unseen_words
 
 PHANTOMS = Caveat(
     title="Phantoms, not patients",
     text="The films are drawn by the project itself: the figures show that the pipeline works, and no more.",
     serious=True,
-)
-NO_OUTSIDE_TEST = Caveat(
-    title="No outside test",
-    text=(
-        "Test films come from the same sources as the training films; on other sources expect less. The command "
-        "cxr evaluate measures a bundle on any other films."
-    ),
 )
 
 
@@ -122,6 +116,7 @@ def _words(data: ReportData) -> dict[str, str]:
         "prediction_sets": narrative.prediction_sets(metrics, data.recipe.gate),
         "gaps": narrative.gaps(metrics, limit=data.recipe.evaluation.subgroup_gap),
         "shortcuts": shortcut_words(data.shortcuts),
+        "unseen": unseen_words(data.unseen),
         "localisation": narrative.localisation_summary(data.localisation),
         "registration": narrative.registration_summary(data.registration),
     }
@@ -150,6 +145,8 @@ def _tables(data: ReportData) -> Iterator[Table]:
     yield subgroup_table(metrics)
     if data.shortcuts:
         yield from shortcut_tables(data.shortcuts)
+    if data.unseen:
+        yield from unseen_tables(data.unseen)
     yield preset_table(data.robustness)
     yield corruption_table(data.robustness, "accuracy_drop")
     yield corruption_table(data.robustness, "macro_auroc_drop")
@@ -171,4 +168,4 @@ def _caveats(data: ReportData) -> Iterator[Caveat]:
     yield from robustness_caveats(data.robustness)
     yield from localisation_caveats(data.localisation)
     yield from training_caveats(data.history, data.recipe)
-    yield NO_OUTSIDE_TEST
+    yield outside_caveat(data.unseen)

@@ -15,6 +15,7 @@ SECTIONS = (
     ("training", "Training"),
     ("metrics", "Performance"),
     ("subgroups", "Subgroups"),
+    ("unseen", "Sources never seen"),
     ("shortcuts", "Shortcuts"),
     ("robustness", "Robustness"),
     ("localisation", "Where it looks"),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from cxr.contracts.bundle import BundleManifest
+from cxr.contracts.crossval import Crossval
 from cxr.contracts.metrics import LocalisationReport, MetricsReport, RobustnessReport
 from cxr.contracts.recipe import Recipe
 from cxr.contracts.shortcuts import ShortcutReport
@@ -25,6 +26,7 @@ from cxr.reporting.metric_tables import (
 from cxr.reporting.provenance import is_phantom, provenance_table
 from cxr.reporting.shortcut_tables import shortcut_tables, shortcut_words
 from cxr.reporting.uncertainty_tables import gap_table, prediction_set_table, selective_table
+from cxr.reporting.unseen_tables import outside_caveat, unseen_tables, unseen_words
 
 
 def render_model_card(
@@ -36,6 +38,7 @@ def render_model_card(
     recipe: Recipe,
     training: pd.DataFrame,
     shortcuts: ShortcutReport | None,
+    unseen: Crossval | None,
 ) -> str:
     """`MODEL_CARD.md` of a bundle, in Markdown.
 
@@ -50,6 +53,7 @@ def render_model_card(
         recipe: that made the model.
         training: rows of the study index that the network was trained on.
         shortcuts: audit of the model; None where there was none.
+        unseen: likewise, other networks of the recipe on sources that they never saw.
     """
     tables = (
         training_source_table(training, manifest.findings),
@@ -64,6 +68,7 @@ def render_model_card(
         prediction_set_table(metrics, manifest.calibration),
         gap_table(metrics),
         *(shortcut_tables(shortcuts) if shortcuts else ()),
+        *(unseen_tables(unseen) if unseen else ()),
         provenance_table(manifest.provenance, recipe),
         claim_table(),
         stard_ai_table(),
@@ -78,6 +83,8 @@ def render_model_card(
         tables={table.name: table for table in tables if table},
         prediction_sets=narrative.prediction_sets(metrics, recipe.gate),
         shortcuts=shortcut_words(shortcuts),
+        unseen=unseen_words(unseen),
+        outside=outside_caveat(unseen),
         gaps=narrative.gaps(metrics, limit=recipe.evaluation.subgroup_gap),
         caveats=(*_caveats(metrics, robustness, localisation), *calibration_caveats(manifest.calibration)),
     )

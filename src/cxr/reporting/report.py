@@ -7,6 +7,7 @@ import pandas as pd
 
 from cxr.contracts.bundle import REPORTS_FOLDER, Bundle, read_bundle
 from cxr.contracts.checkpoint import HISTORY_FILE, RECIPE_FILE, History
+from cxr.contracts.crossval import Crossval, read_packed_crossval
 from cxr.contracts.evaluated import read_predictions
 from cxr.contracts.files import read_json
 from cxr.contracts.ingest import INGEST_FILE, IngestReport
@@ -70,6 +71,7 @@ class ReportData:
     calibration: Calibration
     abstention: Abstention
     shortcuts: ShortcutReport | None
+    unseen: Crossval | None
     robustness: RobustnessReport
     localisation: LocalisationReport
     bundle: Bundle
@@ -115,6 +117,7 @@ def read_report_data(folders: RunFolders, *, training_figure: Path) -> ReportDat
             refer_below=calibration.refer_below,
         ),
         shortcuts=read_packed_shortcuts(folders.bundle / REPORTS_FOLDER),
+        unseen=read_packed_crossval(folders.bundle / REPORTS_FOLDER),
         robustness=read_json(folders.robustness / ROBUSTNESS_FILE, RobustnessReport),
         localisation=read_json(folders.explanation / LOCALISATION_FILE, LocalisationReport),
         bundle=read_bundle(folders.bundle),

@@ -19,6 +19,7 @@ from cxr.contracts.bundle import (
     Provenance,
 )
 from cxr.contracts.checkpoint import RECIPE_FILE, WEIGHTS_FILE
+from cxr.contracts.crossval import CROSSVAL_FILE, Crossval
 from cxr.contracts.drift import ARRAYS_FILE, REFERENCE_FILE, DriftReference
 from cxr.contracts.files import file_digest, new_folder, read_json, value_digest, write_bytes, write_json
 from cxr.contracts.gate import GATE_FILE, GATE_WEIGHTS_FILE, GateReport
@@ -58,9 +59,15 @@ class _Parts:
     drift: DriftReference
     gate: GateReport
     shortcuts: ShortcutReport | None
+    unseen: Crossval | None
 
-    def check(self, *, checkpoint: str, index: str) -> None:
-        """Raise `BundleError` unless all of them are of this checkpoint and this index."""
+    def check(self, *, checkpoint: str, index: str, recipe: str) -> None:
+        """Raise `BundleError` unless all of them are of this checkpoint and this index, or of this recipe."""
+        if self.unseen is not None and (self.unseen.recipe, self.unseen.index) != (recipe, index):
+            raise BundleError(
+                f"crossval must be of the checkpoint's recipe {recipe[:12]} and index {index[:12]}, is of "
+                f"{self.unseen.recipe[:12]} and {self.unseen.index[:12]}; run `cxr crossval` with that recipe and split"
+            )
         named = {
             "evaluation": (self.metrics.model, self.metrics.index),
             "robustness": (self.robustness.model, self.robustness.index),
@@ -91,6 +98,7 @@ def package(
     gate: Path,
     out: Path,
     audit: Path | None = None,
+    crossval: Path | None = None,
 ) -> BundleManifest:
     """Export the network to ONNX, check it on test films, and write the bundle.
 
@@ -108,6 +116,7 @@ def package(
         gate: what it refuses to look at.
         out: bundle to write, see `cxr.contracts.bundle`.
         audit: its shortcut audit; without one, card, report and gate say that there was none.
+        crossval: what other networks of its recipe say of sources that they never saw; card and report show it.
 
     Raises:
         ContractError: a folder is missing or malformed.
@@ -124,8 +133,9 @@ def package(
         drift=read_reference(drift)[1],
         gate=read_gate(gate)[1],
         shortcuts=None if audit is None else read_json(audit / SHORTCUTS_FILE, ShortcutReport),
+        unseen=None if crossval is None else read_json(crossval / CROSSVAL_FILE, Crossval),
     )
-    parts.check(checkpoint=model.digest, index=index.digest)
+    parts.check(checkpoint=model.digest, index=index.digest, recipe=value_digest(model.recipe))
     with new_folder(out) as folder:
         for name in (DRIFT_FOLDER, GATE_FOLDER, REPORTS_FOLDER):
             (folder / name).mkdir()
@@ -141,8 +151,9 @@ def package(
             gate / GATE_FILE: folder / GATE_FOLDER / GATE_FILE,
         }.items():
             shutil.copyfile(source, copy)
-        if audit is not None:
-            shutil.copyfile(audit / SHORTCUTS_FILE, folder / REPORTS_FOLDER / SHORTCUTS_FILE)
+        for found, name in ((audit, SHORTCUTS_FILE), (crossval, CROSSVAL_FILE)):
+            if found is not None:
+                shutil.copyfile(found / name, folder / REPORTS_FOLDER / name)
         manifest = _write_model(folder, model, parts, index, studies)
     logger.info("bundle packed", extra={"files": len(manifest.files), "checkpoint": model.digest})
     return manifest
@@ -177,6 +188,7 @@ def _write_model(folder: Path, model: Checkpoint, parts: _Parts, index: StudyInd
         robustness=parts.robustness,
         localisation=parts.localisation,
         shortcuts=parts.shortcuts,
+        unseen=parts.unseen,
         recipe=recipe,
         training=index.part(Split.TRAIN).films,
     )
