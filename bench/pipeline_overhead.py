@@ -26,7 +26,7 @@ from pathlib import Path
 from cxr.contracts.files import read_json
 from cxr.contracts.recipe import Recipe
 from cxr.contracts.resolve import resolve_recipe
-from cxr.steps import evaluate, explain, fit_drift, fit_gate, ingest, package
+from cxr.steps import audit_shortcuts, evaluate, explain, fit_drift, fit_gate, ingest, package
 from cxr.steps import register, report, robustness, split, train, tune
 
 data, text, root = sys.argv[1], sys.argv[2], Path(sys.argv[3])
@@ -47,7 +47,8 @@ explain.explain(**model, evaluation=evaluation, out=measured["explanation"])
 drift, bundle, registration = root / "drift", root / "bundle", root / "registration"
 fit_drift.fit_drift(**model, out=drift)
 fit_gate.fit_gate(**model, out=root / "gate")
-package.package(**model, **measured, drift=drift, gate=root / "gate", out=bundle)
+audit_shortcuts.audit_shortcuts(**model, evaluation=evaluation, out=root / "audit")
+package.package(**model, **measured, drift=drift, gate=root / "gate", audit=root / "audit", out=bundle)
 register.register(
     bundle=bundle, evaluation=evaluation, search=search, out=registration, tracking_uri=tracking,
     model_name="cxr", experiment="cxr",

@@ -125,6 +125,8 @@ def test_localisation_is_judged_against_a_blind_guess(localisation: Localisation
     assert not titled(localisation_caveats(localisation))
     blind = msgspec.structs.replace(localisation, pointing_game=Estimate(value=0.1, low=0.02, high=0.2))
     assert "Weak localisation" in titled(localisation_caveats(blind))
+    one_patient = msgspec.structs.replace(localisation, pointing_game=Estimate(value=0.1))
+    assert "Weak localisation" in titled(localisation_caveats(one_patient))
     without = msgspec.structs.replace(localisation, masked_films=0)
     assert "Localisation not measured" in titled(localisation_caveats(without))
 

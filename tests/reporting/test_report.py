@@ -163,6 +163,9 @@ def test_sources_never_seen_are_in_the_report(written_run: Path):
     page = render_html(report)
     assert LACKS in page
     assert f"{100 * data.unseen.trust.refer_rate.value:.1f}%" in page
+    assert LACKS in report.words["unseen"]
+    few = msgspec.structs.replace(data.unseen, mean_source_auroc=Estimate(value=None, reason="few patients"))
+    assert compose_report(replace(data, unseen=few)).words["unseen"].endswith("none can be judged: few patients.")
     without = compose_report(replace(data, unseen=None))
     assert not [name for name in without.tables if name.startswith("unseen")]
     assert "No source was withheld" in render_html(without)

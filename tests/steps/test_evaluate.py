@@ -3,15 +3,17 @@ import shutil
 import msgspec
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score
 
 from cxr.contracts.bundle import PictureGate
 from cxr.contracts.evaluated import read_predictions
-from cxr.contracts.files import file_digest, read_json
+from cxr.contracts.files import file_digest, read_json, write_json
 from cxr.contracts.metrics import Calibration, MetricsReport
-from cxr.contracts.recipe import Schedule
+from cxr.contracts.recipe import EvaluationRecipe, Schedule
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import Split
 from cxr.errors import BundleError, ContractError
@@ -19,7 +21,7 @@ from cxr.evaluation.calibration import LabelledLogits, fit_shared_temperature, s
 from cxr.modeling.dataset import load_films
 from cxr.modeling.inference import infer
 from cxr.modeling.refit import read_unseen
-from cxr.steps.evaluate import evaluate, evaluate_bundle
+from cxr.steps.evaluate import evaluate, evaluate_bundle, measured_by
 from support.checkpoints import write_random_checkpoint
 from support.scored import FINDINGS
 from support.small_run import bundle_with_gate
@@ -230,3 +232,30 @@ def test_films_that_the_bundle_would_refuse_are_referred(small_run, noise_studie
     )
     assert report.selective.unlike_rate.value == report.selective.refer_rate.value == 1
     assert report.selective.error.reason == "every film is referred"
+
+
+@pytest.mark.parametrize(
+    ("written", "resamples"),
+    [
+        ({"seed": 1, "evaluation": {"resamples": 150, "of_a_newer_version": 3}, "sections": {}}, 150),
+        ({}, EvaluationRecipe().resamples),
+        (None, EvaluationRecipe().resamples),
+    ],
+)
+def test_a_bundle_is_measured_as_its_recipe_says_whatever_version_wrote_it(written, resamples, tmp_path):
+    if written is not None:
+        write_json(tmp_path / "reports" / "recipe.json", written)
+    assert measured_by(tmp_path).evaluation.resamples == resamples
+
+
+def test_a_recipe_that_cannot_be_read_is_named(tmp_path):
+    write_json(tmp_path / "reports" / "recipe.json", {"evaluation": {"resamples": "many"}})
+    with pytest.raises(BundleError, match=r"recipe\.json must be readable: .*; run `cxr package` again"):
+        measured_by(tmp_path)
+
+
+def test_studies_of_another_version_are_named(small_run, tmp_path):
+    table = pa.table({"path": ["a.png"]}).replace_schema_metadata({"format": "cxr.studies/99"})
+    pq.write_table(table, tmp_path / "index.parquet")
+    with pytest.raises(ContractError, match=r"must be of format cxr.studies/1, is of cxr.studies/99"):
+        evaluate_bundle(bundle=small_run.folder / "bundle", data=str(tmp_path), out=tmp_path / "out")

@@ -142,3 +142,7 @@ def test_cross_validation_of_the_recipe_goes_into_the_bundle_and_its_card(small_
         with pytest.raises(BundleError, match=r"crossval must be of the checkpoint's recipe .*; run `cxr crossval`"):
             package(**small_run.paths(*FOLDERS), out=tmp_path / "other", crossval=tmp_path / "crossval")
     assert not (tmp_path / "other").exists()
+    given = make_crossval(recipe=provenance.recipe, index=provenance.index, initial_weights="imagenet")
+    write_json(tmp_path / "crossval" / CROSSVAL_FILE, given)
+    with pytest.raises(BundleError, match="must have started from random weights as the checkpoint did"):
+        package(**small_run.paths(*FOLDERS), out=tmp_path / "other", crossval=tmp_path / "crossval")

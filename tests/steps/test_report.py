@@ -76,6 +76,8 @@ def test_metrics_are_byte_for_byte_those_of_the_steps(out: Path, written: Path):
         "robustness/robustness.json",
         "explanation/localisation.json",
         "bundle/bundle.json",
+        "bundle/reports/shortcuts.json",
+        "bundle/reports/crossval.json",
         "registration/registration.json",
     ):
         assert (out / "metrics" / Path(place).name).read_bytes() == (written / place).read_bytes()

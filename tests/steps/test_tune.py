@@ -21,6 +21,7 @@ from cxr.contracts.split import FOLDS_FILE, Folds
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import Split
 from cxr.errors import ContractError, RecipeError, SearchError, SplitError, TrainingError
+from cxr.reporting.narrative import search_summary
 from cxr.steps import withholding
 from cxr.steps.split import split
 from cxr.steps.tune import tune
@@ -267,3 +268,15 @@ def test_a_search_for_unseen_sources_needs_two_of_them(search, sources, tmp_path
     write_json(tmp_path / FOLDS_FILE, Folds(seed=1, index=digest, folds=()))
     with pytest.raises(SplitError, match="at least two sources"):
         search(small_recipe("search.objective=worst_source_auroc"), studies=sources["studies"], split=tmp_path)
+
+
+def test_a_search_says_which_sources_no_trial_is_judged_on(search, tmp_path):
+    write_separate_sources(tmp_path / "s", films=180)
+    films = StudyIndex.read(tmp_path / "s").films
+    StudyIndex(films.assign(source=films["source"].where(films["label"] != "Tuberculosis", "c"))).write(tmp_path / "s")
+    recipe = small_recipe("search.objective=worst_source_auroc", "search.films=0", "search.trials=1")
+    split(studies=tmp_path / "s", out=tmp_path / "split", recipe=recipe)
+    report = search(recipe, studies=tmp_path / "s", split=tmp_path / "split")
+    (untrained,) = report.untrained
+    assert untrained.withheld == ("c",)
+    assert search_summary(report).endswith("Without c no network was trained: the train films have no Tuberculosis.")

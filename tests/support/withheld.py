@@ -10,7 +10,7 @@ FINDINGS = tuple(TAXONOMY)
 LACKS = "the train films have no Tuberculosis"
 
 
-def make_crossval(*, recipe: str = "r", index: str = "i") -> Crossval:
+def make_crossval(*, recipe: str = "r", index: str = "i", initial_weights: str = "random") -> Crossval:
     """Two folds that were trained and one that was not."""
     places = count(501)
 
@@ -57,6 +57,7 @@ def make_crossval(*, recipe: str = "r", index: str = "i") -> Crossval:
     return Crossval(
         index=index,
         recipe=recipe,
+        initial_weights=initial_weights,
         seed=42,
         folds=folds,
         sources=sources,

@@ -104,6 +104,7 @@ class Crossval(Contract, frozen=True, kw_only=True):
     Attributes:
         index: digest of the index with `split` filled.
         recipe: digest of the recipe.
+        initial_weights: that all networks started from, as in `History`; null in files of older versions.
         worst_source_auroc: smallest macro AUROC of a source: what to choose a recipe by.
         mean_source_auroc: mean of the sources' macro AUROCs.
         accuracy: of all networks' tests together.
@@ -114,6 +115,7 @@ class Crossval(Contract, frozen=True, kw_only=True):
     version: Literal[1] = 1
     index: str
     recipe: str
+    initial_weights: str | None = None
     seed: int
     folds: tuple[FoldScore, ...]
     sources: tuple[SourceScore, ...]

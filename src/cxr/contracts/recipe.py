@@ -227,7 +227,7 @@ class Gate(Contract, frozen=True, kw_only=True):
         subgroup_gap: by how much a subgroup may surely do worse than the other films: largest lower end of the interval
             of a gap, in any measure. Wider than `evaluation.subgroup_gap`, which only flags.
         refer_rate: largest share of films referred for low confidence.
-        shortcuts: worst verdict of the shortcut audit; "fail" lets every model pass.
+        shortcuts: worst verdict of the shortcut audit; "fail" lets every model pass, also one that was not audited.
         incomparable_champion: the present champion was measured on other test films and cannot be measured on these, as
             when it tells other findings apart: "keep" it, or "replace" it when the floors above hold.
     """

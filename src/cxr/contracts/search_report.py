@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from cxr.contracts.crossval import UntrainedFold
 from cxr.contracts.files import Contract
 from cxr.contracts.recipe import Recipe
 from cxr.contracts.search import Algorithm, Objective
@@ -45,6 +46,7 @@ class SearchReport(Contract, frozen=True, kw_only=True):
         best: number of the complete trial with the highest value, the earliest of equals; null without a search.
         importance: field to its share in the variance of the objective (fANOVA, Hutter et al. 2014), summing to 1;
             null when fewer than four trials were completed or all of them are equal.
+        untrained: sources that no trial was judged on, where the objective is of unseen ones.
     """
 
     version: Literal[1] = 1
@@ -58,6 +60,7 @@ class SearchReport(Contract, frozen=True, kw_only=True):
     trials: tuple[Trial, ...]
     best: int | None
     importance: dict[str, float] | None
+    untrained: tuple[UntrainedFold, ...] = ()
 
     @classmethod
     def of(
@@ -69,6 +72,7 @@ class SearchReport(Contract, frozen=True, kw_only=True):
         films: int,
         index: str,
         importance: dict[str, float] | None = None,
+        untrained: tuple[UntrainedFold, ...] = (),
     ) -> "SearchReport":
         """The report of a search over the recipe's search space, whose best trial is found here."""
         complete = [trial for trial in trials if trial.state == "complete"]
@@ -85,6 +89,7 @@ class SearchReport(Contract, frozen=True, kw_only=True):
             trials=trials,
             best=None if best is None else best.number,
             importance=importance,
+            untrained=untrained,
         )
 
     @property

@@ -30,7 +30,7 @@ class _Grid:
         return estimate(values, self.bases[name])
 
     def drop(self, name: str, values: Floats) -> Estimate:
-        return estimate(self.clean[name] - values, Basis(reason=self.bases[name].reason))
+        return estimate(self.clean[name] - values, Basis(reason=self.bases[name].reason, limit=self.bases[name].limit))
 
     def row(self, values: Mapping[str, Floats]) -> dict[str, Estimate]:
         levels = {name: self.level(name, values[name]) for name in _METRICS}

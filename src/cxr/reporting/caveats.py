@@ -141,7 +141,8 @@ def localisation_caveats(localisation: LocalisationReport) -> Iterator[Caveat]:
         )
         return
     game, chance = localisation.pointing_game, localisation.pointing_chance
-    if game.low is not None and chance.value is not None and game.low <= chance.value:
+    least = game.value if game.low is None else game.low
+    if least is not None and chance.value is not None and least <= chance.value:
         yield Caveat(
             title="Weak localisation",
             text="The pointing game is not clearly better than a blind guess: the model may look at something else.",

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from cxr.contracts.checkpoint import History
+from cxr.contracts.crossval import UntrainedFold
 from cxr.contracts.metrics import Calibration, GapState, LocalisationReport, MetricsReport, SubgroupGap
 from cxr.contracts.recipe import Gate
 from cxr.contracts.registration import Registration
@@ -91,6 +92,11 @@ def source_guess(guess: SourceGuess) -> str:
     )
 
 
+def untrained_words(fold: UntrainedFold) -> str:
+    """That sources could not be withheld, as a sentence to append."""
+    return f" Without {' and '.join(fold.withheld)} no network was trained: {fold.reason}."
+
+
 def search_summary(search: SearchReport) -> str:
     """How the recipe was searched."""
     if not search.trials:
@@ -102,6 +108,7 @@ def search_summary(search: SearchReport) -> str:
         f"{_number(len(search.trials), 'trial')} ({ended}) of {search.planned} planned, by "
         f"{_ALGORITHMS[search.algorithm]}, each of up to {_number(search.epochs, 'epoch')} on {search.films:,} "
         f"training films, compared by {objective_words(search.objective)}.{first}"
+        f"{''.join(map(untrained_words, search.untrained))}"
     )
 
 

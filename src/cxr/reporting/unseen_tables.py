@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from cxr.contracts.crossval import Crossval, UnseenTrust
 from cxr.contracts.metrics import Estimate
 from cxr.reporting.caveats import Caveat
+from cxr.reporting.narrative import untrained_words
 from cxr.reporting.tables import Cell, Number, Table, count
 
 NO_OUTSIDE_TEST = Caveat(
@@ -35,6 +36,8 @@ def unseen_words(report: Crossval | None) -> str:
             "No source was withheld: how the recipe does on films of sources that a network never saw was not "
             "measured. The command cxr crossval --leave-one-source-out does so."
         )
+    if report.mean_source_auroc.value is None:
+        return f"Sources were withheld, but none can be judged: {report.mean_source_auroc.reason}."
     mean, worst = (Number.of(found, "score").text for found in (report.mean_source_auroc, report.worst_source_auroc))
     sets = report.trust.prediction_sets
     covered, wrong = (Number.of(found, "share").text for found in (sets.coverage, report.trust.error))
@@ -43,7 +46,7 @@ def unseen_words(report: Crossval | None) -> str:
         f"in the mean of {len(report.sources)} sources and {worst} in the worst. The prediction sets, which promise "
         f"{100 * (1 - sets.error):g}% to patients of known sources, hold the finding of {covered} there, and {wrong} "
         "of the decisions on films that are not referred are wrong. The network of this bundle has learnt films of all "
-        "of these sources."
+        f"of these sources.{''.join(map(untrained_words, report.untrained))}"
     )
 
 
@@ -82,7 +85,7 @@ def unseen_trust_table(report: Crossval) -> Table:
         (" and ".join(fold.withheld), count(fold.test_films), *_trusted(fold.trust)) for fold in report.folds
     ]
     for fold in report.untrained:
-        absent = Estimate(value=None, reason=f"no network was trained without it: {fold.reason}")
+        absent = Estimate(value=None, reason=f"no network was trained without: {fold.reason}")
         rows.append((" and ".join(fold.withheld), "", *(Number.of(absent, "share") for _ in range(4))))
     tests = sum(fold.test_films for fold in report.folds)
     rows.append(("All tests", count(tests), *_trusted(report.trust)))

@@ -19,7 +19,7 @@ from cxr.modeling.dataset import load_films
 from cxr.modeling.inference import choose_device
 from cxr.progress import progress
 from cxr.steps.resuming import check_weights, state_key
-from cxr.steps.withholding import Bench, TestedFold, labelled, read_folds, tested, unseen_films
+from cxr.steps.withholding import Bench, TestedFold, labelled, read_folds, tested, that_can_be_trained, unseen_films
 
 _METRICS = ("macro_auroc", "accuracy")
 
@@ -55,8 +55,8 @@ def crossval(
             another index or of other linked sources.
         TrainingError: the weights are missing or training diverged.
     """
-    split_folds = read_folds(split, recipe.split)
-    index, folds = split_folds.index, split_folds.folds
+    index, every = read_folds(split, recipe.split)
+    folds, untrained = that_can_be_trained(every, index)
     check_weights(weights)
     bench = Bench(
         recipe=recipe,
@@ -76,7 +76,7 @@ def crossval(
             f"all folds must have started from the same weights, some from {' and some from '.join(sorted(origins))}; "
             f"remove {bench.state} and run `cxr crossval` again where the weights can be had"
         )
-    report = summarise(found, recipe=recipe, index=index.digest, untrained=split_folds.untrained)
+    report = summarise(found, recipe=recipe, index=index.digest, untrained=untrained)
     with new_folder(out) as folder:
         write_json(folder / CROSSVAL_FILE, report)
         _write_table(folder / CROSSVAL_TABLE, report)
@@ -93,6 +93,7 @@ def summarise(
     return Crossval(
         index=index,
         recipe=value_digest(recipe),
+        initial_weights=folds[0].origin,
         seed=recipe.seed,
         folds=tuple(_fold_score(fold, recipe) for fold in folds),
         sources=scores.sources,

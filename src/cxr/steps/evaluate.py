@@ -148,7 +148,8 @@ def evaluate_bundle(*, bundle: Path, data: str, out: Path, split: Path | None = 
         bundle: folder.
         data: a studies folder as ingestion writes it, or any source that `cxr ingest` reads.
         out: folder to write, as `evaluate` writes it; of a source that is no studies folder, also what ingestion kept
-            (index.parquet, with the SHA-256 of every original) and what it did not (rejected.csv, duplicates.csv).
+            (index.parquet, with the SHA-256 of every original), what it did not (rejected.csv, duplicates.csv), and
+            ingest.json.
         split: index of a studies folder, whose test films are measured; all films are test films when None.
 
     Raises:
@@ -172,7 +173,7 @@ def evaluate_bundle(*, bundle: Path, data: str, out: Path, split: Path | None = 
             [_Part(Split.TEST, films.index, films.labels, outputs.logits, unlike)],
             manifest.calibration,
             findings=manifest.findings,
-            recipe=_measured_by(bundle),
+            recipe=measured_by(bundle),
             index=index.digest,
             model=session.digest,
             lists=lists,
@@ -186,7 +187,7 @@ class _Measuring(msgspec.Struct):
     evaluation: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-def _measured_by(bundle: Path) -> Recipe:
+def measured_by(bundle: Path) -> Recipe:
     """A recipe with the seed and the evaluation of a bundle's; the default where it has none."""
     path = bundle / REPORTS_FOLDER / RECIPE_FILE
     if not path.exists():

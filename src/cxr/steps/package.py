@@ -60,9 +60,15 @@ class _Parts:
     gate: GateReport
     shortcuts: ShortcutReport | None
     unseen: Crossval | None
+    initial_weights: str
 
     def check(self, *, checkpoint: str, index: str, recipe: str) -> None:
         """Raise `BundleError` unless all of them are of this checkpoint and this index, or of this recipe."""
+        if self.unseen is not None and self.unseen.initial_weights != self.initial_weights:
+            raise BundleError(
+                f"crossval must have started from {self.initial_weights} weights as the checkpoint did, started from "
+                f"{self.unseen.initial_weights}; run `cxr crossval` with the same --weights"
+            )
         if self.unseen is not None and (self.unseen.recipe, self.unseen.index) != (recipe, index):
             raise BundleError(
                 f"crossval must be of the checkpoint's recipe {recipe[:12]} and index {index[:12]}, is of "
@@ -115,7 +121,8 @@ def package(
         drift: its reference.
         gate: what it refuses to look at.
         out: bundle to write, see `cxr.contracts.bundle`.
-        audit: its shortcut audit; without one, card, report and gate say that there was none.
+        audit: its shortcut audit; without one, card and report say that there was none, and the gate refuses the model
+            unless `gate.shortcuts` lets every verdict pass.
         crossval: what other networks of its recipe say of sources that they never saw; card and report show it.
 
     Raises:
@@ -126,6 +133,7 @@ def package(
     index = StudyIndex.read(split)
     parts = _Parts(
         trained_on=model.history.index,
+        initial_weights=model.history.initial_weights,
         metrics=read_json(evaluation / METRICS_FILE, MetricsReport),
         calibration=read_json(evaluation / CALIBRATION_FILE, Calibration),
         robustness=read_json(robustness / ROBUSTNESS_FILE, RobustnessReport),

@@ -4,10 +4,12 @@ import logging
 import shutil
 from pathlib import Path
 
-from cxr.contracts.bundle import BUNDLE_FILE
+from cxr.contracts.bundle import BUNDLE_FILE, REPORTS_FOLDER
 from cxr.contracts.checkpoint import HISTORY_FILE, History
+from cxr.contracts.crossval import CROSSVAL_FILE
 from cxr.contracts.files import new_folder, read_json, write_bytes
 from cxr.contracts.ingest import INGEST_FILE
+from cxr.contracts.shortcuts import SHORTCUTS_FILE
 from cxr.contracts.split import SPLIT_FILE
 from cxr.reporting.composition import compose_report
 from cxr.reporting.html import render_html
@@ -91,5 +93,8 @@ def _copy_metrics(folders: RunFolders, target: Path) -> None:
     ):
         for path in sorted([*folder.glob("*.json"), *folder.glob("*.csv")]):
             shutil.copyfile(path, target / path.name)
+    packed = folders.bundle / REPORTS_FOLDER
+    for path in (path for name in (SHORTCUTS_FILE, CROSSVAL_FILE) if (path := packed / name).exists()):
+        shutil.copyfile(path, target / path.name)
     for path in (folders.studies / INGEST_FILE, folders.split / SPLIT_FILE, folders.bundle / BUNDLE_FILE):
         shutil.copyfile(path, target / path.name)

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from cxr.contracts.crossval import UntrainedFold
 from cxr.contracts.overlay import with_values
 from cxr.contracts.recipe import Recipe, for_trials
 from cxr.contracts.split import Fold
@@ -19,7 +20,7 @@ from cxr.modeling.dataset import FilmArray, load_films
 from cxr.modeling.fit import fit
 from cxr.modeling.inference import choose_device
 from cxr.modeling.sampling import draw_films
-from cxr.steps.withholding import Bench, labelled, read_folds, tested, unseen_films
+from cxr.steps.withholding import Bench, labelled, read_folds, tested, that_can_be_trained, unseen_films
 
 Values = Mapping[str, float | int | str | bool]
 
@@ -45,6 +46,8 @@ class TrialBench(Protocol):
 
     films: int
     """How many a trial learns from, at most."""
+    untrained: tuple[UntrainedFold, ...]
+    """Sources that no trial is judged on, where trials are judged on unseen ones."""
 
     def judge(self, values: Values, watch: Watcher) -> Judged:
         """Train with these values, telling the watcher of what is known by epoch.
@@ -62,7 +65,8 @@ def trial_bench(
 
     Raises:
         ContractError: the index, the folds or an image are missing or malformed.
-        SplitError: the objective is of unseen sources, and there are no two of them.
+        SplitError: the objective is of unseen sources, and there are no two of them, no fold has every finding to learn,
+            or the folds are those of another index or of other linked sources.
     """
     trial = for_trials(recipe)
     on, most = choose_device(device), recipe.search.films
@@ -72,19 +76,20 @@ def trial_bench(
             for part in (Split.TRAIN, Split.VALIDATION)
         )
         return _ValidationBench(trial, draw_films(train, most, seed=recipe.seed), validation, on, weights)
-    found = read_folds(split, recipe.split)
-    index = found.index
+    index, folds = read_folds(split, recipe.split)
     judged = labelled(StudyIndex(index.films[index.films["split"].isin([Split.TRAIN, Split.VALIDATION])]))
     films = load_films(studies, judged, recipe.preprocessing, scratch=scratch)
+    drawn = draw_films(films, most, seed=recipe.seed)
+    trained, untrained = that_can_be_trained(folds, drawn.index)
     bench = Bench(
         recipe=trial,
         index=index,
-        films=draw_films(films, most, seed=recipe.seed),
+        films=drawn,
         device=on,
         state=None,
         weights=weights,
     )
-    return _SourcesBench(bench, found.folds)
+    return _SourcesBench(bench, trained, untrained)
 
 
 class _ValidationBench:
@@ -96,6 +101,7 @@ class _ValidationBench:
         self._recipe, self._train, self._validation = recipe, train, validation
         self._device, self._weights = device, weights
         self.films = len(train)
+        self.untrained: tuple[UntrainedFold, ...] = ()
 
     def judge(self, values: Values, watch: Watcher) -> Judged:
         fitted = fit(
@@ -116,8 +122,8 @@ class _SourcesBench:
     It is known after the last fold, so that there is nothing to watch and nothing to prune.
     """
 
-    def __init__(self, bench: Bench, folds: tuple[Fold, ...]) -> None:
-        self._bench, self._folds = bench, folds
+    def __init__(self, bench: Bench, folds: tuple[Fold, ...], untrained: tuple[UntrainedFold, ...]) -> None:
+        self._bench, self._folds, self.untrained = bench, folds, untrained
         self.films = len(bench.films)
 
     def judge(self, values: Values, watch: Watcher) -> Judged:

@@ -67,7 +67,8 @@ def tune(
         RecipeError: the search space does not fit the recipe, or the engine.
         ContractError: the index or an image is missing or malformed.
         ClusterError: the cluster cannot be reached or refuses.
-        SplitError: the objective is of unseen sources, and there are no two of them.
+        SplitError: the objective is of unseen sources, and there are no two of them, no fold has every finding to learn,
+            or the folds are those of another index or of other linked sources.
         SearchError: there is no such engine, every trial failed, or another process is running the same search.
         TrainingError: the file of initial weights is missing.
         RegistryError: the MLflow server cannot be reached.
@@ -117,7 +118,13 @@ def tune(
             log.fail(reasons)
         raise SearchError(f"at least one trial must be completed, all {len(trials)} failed: {reasons}")
     report = SearchReport.of(
-        recipe, trials, planned=len(trials), films=bench.films, index=index.digest, importance=importance
+        recipe,
+        trials,
+        planned=len(trials),
+        films=bench.films,
+        index=index.digest,
+        importance=importance,
+        untrained=bench.untrained,
     )
     write_search(out, recipe, report)
     if log is not None:

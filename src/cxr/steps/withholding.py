@@ -80,28 +80,13 @@ class Bench:
     weights: Path | None
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class SourceFolds:
-    """The folds of a split that leave sources out.
-
-    Attributes:
-        index: of all films.
-        folds: at least one, whose training and validation films hold every finding.
-        untrained: the others.
-    """
-
-    index: StudyIndex
-    folds: tuple[Fold, ...]
-    untrained: tuple[UntrainedFold, ...]
-
-
-def read_folds(split: Path, recipe: SplitRecipe) -> SourceFolds:
+def read_folds(split: Path, recipe: SplitRecipe) -> tuple[StudyIndex, tuple[Fold, ...]]:
     """The index of a split, and its folds that leave sources out.
 
     Raises:
         ContractError: a file is missing or malformed.
-        SplitError: there are fewer than two sources, no fold can be trained, or the folds are those of another index
-            or of other linked sources than the recipe's.
+        SplitError: there are fewer than two sources, or the folds are those of another index or of other linked sources
+            than the recipe's.
     """
     index = StudyIndex.read(split)
     folds = read_json(split / FOLDS_FILE, Folds)
@@ -117,19 +102,30 @@ def read_folds(split: Path, recipe: SplitRecipe) -> SourceFolds:
             f"the folds in {split} must withhold together what split.linked_sources of the recipe links, withhold "
             "other sources; run `cxr split` again with this recipe"
         )
-    lacks = {fold.withheld: _lacks(index, fold) for fold in folds.folds}
-    untrained = tuple(UntrainedFold(withheld=names, reason=reason) for names, reason in lacks.items() if reason)
+    return index, folds.folds
+
+
+def that_can_be_trained(folds: Sequence[Fold], films: StudyIndex) -> tuple[tuple[Fold, ...], tuple[UntrainedFold, ...]]:
+    """The folds whose training and validation films, of these films, hold every finding; and the others.
+
+    Raises:
+        SplitError: there is none of the first.
+    """
+    lacks = [_lacks(films, fold) for fold in folds]
+    untrained = tuple(
+        UntrainedFold(withheld=fold.withheld, reason=reason)
+        for fold, reason in zip(folds, lacks, strict=True)
+        if reason
+    )
     for fold in untrained:
         logger.warning("no network is trained without %s: %s", " and ".join(fold.withheld), fold.reason)
-    if len(untrained) == len(lacks):
+    if len(untrained) == len(folds):
         raise SplitError(
-            f"without a source every finding must still occur; {untrained[0].reason} when "
-            f"{' and '.join(untrained[0].withheld)} {'is' if len(untrained[0].withheld) == 1 else 'are'} withheld, and "
-            "no other fold is better; add a source that has it"
+            "whatever is withheld, every finding must still occur among the films that are left; without "
+            f"{' and '.join(untrained[0].withheld)} {untrained[0].reason}, and no other fold is better; add a source "
+            "that has it"
         )
-    return SourceFolds(
-        index=index, folds=tuple(fold for fold in folds.folds if not lacks[fold.withheld]), untrained=untrained
-    )
+    return tuple(fold for fold, reason in zip(folds, lacks, strict=True) if not reason), untrained
 
 
 def _lacks(index: StudyIndex, fold: Fold) -> str:
