@@ -65,7 +65,7 @@ def trial_bench(
 
     Raises:
         ContractError: the index, the folds or an image are missing or malformed.
-        SplitError: the objective is of unseen sources, and there are no two of them, no fold has every finding to learn,
+        SplitError: the objective is of unseen sources, and there are no two of them, no fold has all findings to learn,
             or the folds are those of another index or of other linked sources.
     """
     trial = for_trials(recipe)

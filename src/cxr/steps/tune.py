@@ -67,7 +67,7 @@ def tune(
         RecipeError: the search space does not fit the recipe, or the engine.
         ContractError: the index or an image is missing or malformed.
         ClusterError: the cluster cannot be reached or refuses.
-        SplitError: the objective is of unseen sources, and there are no two of them, no fold has every finding to learn,
+        SplitError: the objective is of unseen sources, and there are no two of them, no fold has all findings to learn,
             or the folds are those of another index or of other linked sources.
         SearchError: there is no such engine, every trial failed, or another process is running the same search.
         TrainingError: the file of initial weights is missing.
