@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from cxr.contracts.files import Contract, read_json
+from cxr.contracts.files import Contract, read_json_if_there
 from cxr.contracts.metrics import Estimate, PredictionSetReport
 
 CROSSVAL_FILE = "crossval.json"
@@ -129,5 +129,4 @@ class Crossval(Contract, frozen=True, kw_only=True):
 
 def read_packed_crossval(reports: Path) -> Crossval | None:
     """That among a bundle's reports; None where there is none. Raises `ContractError` when it is malformed."""
-    path = reports / CROSSVAL_FILE
-    return read_json(path, Crossval) if path.exists() else None
+    return read_json_if_there(reports / CROSSVAL_FILE, Crossval)

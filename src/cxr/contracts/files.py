@@ -55,6 +55,11 @@ def read_json(path: Path, kind: type[T]) -> T:
         ) from error
 
 
+def read_json_if_there(path: Path, kind: type[T]) -> T | None:
+    """Read a contract that may not have been written; raises `ContractError` when the file is not a valid `kind`."""
+    return read_json(path, kind) if path.exists() else None
+
+
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """Yield an empty temporary folder that becomes `target` when the block ends well, replacing what was there.

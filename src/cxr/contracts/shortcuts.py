@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from cxr.contracts.files import Contract, read_json
+from cxr.contracts.files import Contract, read_json_if_there
 from cxr.contracts.metrics import Estimate
 
 SHORTCUTS_FILE = "shortcuts.json"
@@ -100,5 +100,4 @@ class ShortcutReport(Contract, frozen=True, kw_only=True):
 
 def read_packed_shortcuts(reports: Path) -> ShortcutReport | None:
     """The audit among a bundle's reports; None where there was none. Raises `ContractError` when it is malformed."""
-    path = reports / SHORTCUTS_FILE
-    return read_json(path, ShortcutReport) if path.exists() else None
+    return read_json_if_there(reports / SHORTCUTS_FILE, ShortcutReport)

@@ -112,6 +112,12 @@ def bootstrap(
     return {key: np.concatenate([block[key] for block in blocks]) for key in blocks[0]}
 
 
+def defined_resamples(values: Floats) -> Floats:
+    """Those of [1 + resamples] values as from `bootstrap` that are defined; none when more than half are not."""
+    drawn = values[1:][np.isfinite(values[1:])]
+    return drawn if 2 * len(drawn) > len(values) - 1 else drawn[:0]
+
+
 def estimate(values: Floats, basis: Basis) -> Estimate:
     """The value on the films with the 95% percentile interval of its resamples.
 
@@ -131,8 +137,8 @@ def estimate(values: Floats, basis: Basis) -> Estimate:
     value = float(values[0])
     if not np.isfinite(value):
         return Estimate(value=None, reason=basis.reason or "it is undefined on these films")
-    drawn = values[1:][np.isfinite(values[1:])]
-    if 2 * len(drawn) <= len(values) - 1:
+    drawn = defined_resamples(values)
+    if not len(drawn):
         return Estimate(value=value)
     low, high = (float(end) for end in np.quantile(drawn, _TAILS))
     if same(low, high) and same(low, value):

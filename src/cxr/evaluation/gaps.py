@@ -14,7 +14,7 @@ import pandas as pd
 from cxr.contracts.metrics import Estimate, GapState, OperatingPoint, SubgroupGap
 from cxr.contracts.recipe import EvaluationRecipe
 from cxr.evaluation.arrays import Floats, Mask, ratio, weighted_mean
-from cxr.evaluation.bootstrap import PLACES, Basis, bootstrap, estimate, share_limit
+from cxr.evaluation.bootstrap import PLACES, Basis, bootstrap, defined_resamples, estimate, share_limit
 from cxr.evaluation.discrimination import Ranking, auroc
 from cxr.evaluation.scored import ScoredFilms
 from cxr.evaluation.subgroups import split_films
@@ -193,8 +193,7 @@ def _gap(comparison: _Comparison, here: Floats | None, rest: Floats | None, *, l
         gap = Estimate(value=None, reason=comparison.reason)
     else:
         gap = estimate(rest - here, Basis())
-        defined_on_most = 2 * np.isfinite((rest - here)[1:]).sum() > len(rest) - 1
-        if gap.value is not None and gap.low is None and defined_on_most:
+        if gap.value is not None and gap.low is None and len(defined_resamples(rest - here)):
             gap = _unvaried(float(round(gap.value, PLACES)), comparison.fewest)
     return SubgroupGap(
         attribute=comparison.attribute,

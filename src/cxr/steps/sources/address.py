@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+from cxr.contracts.written import did_you_mean
 from cxr.errors import SourceError
 
 
@@ -82,10 +83,9 @@ def _phantoms(found: re.Match[str], text: str) -> Phantoms:
     kinds = {"tie": float, "seed": int, "side": int}
     for name, value in parse_qsl(found["options"] or "", keep_blank_values=True):
         if name not in kinds:
-            near = difflib.get_close_matches(name, kinds, 1)
             raise SourceError(
                 f"the options of phantoms must be {', '.join(kinds)}, {text!r} has {name!r}"
-                + (f"; did you mean {near[0]}?" if near else "")
+                f"{did_you_mean(name, list(kinds))}"
             )
         values[name] = _number(name, value, kinds[name], text)
     return Phantoms(**values)  # type: ignore[arg-type] # each value has its option's type
