@@ -1,5 +1,3 @@
-import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,47 +11,15 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from cxr.contracts.files import read_json
 from cxr.contracts.recipe import Recipe, SplitRecipe
-from cxr.contracts.split import Fold, Folds, SplitReport
+from cxr.contracts.split import Folds, SplitReport
 from cxr.contracts.studies import StudyIndex
 from cxr.domain import TAXONOMY, Split
 from cxr.errors import SplitError
-from cxr.evaluation.unseen import FEWEST
-from cxr.steps.split import in_fold, leave_one_source_out, split, split_index
+from cxr.steps.split import split, split_index
 from cxr.steps.split.groups import check_separate, join_groups
+from support.cohorts import cohort, cohorts, folds_of, frame
 
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
-
-
-def frame(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
-    """Rows of a study index; what a row does not say is unknown, and its group is its own."""
-    films = []
-    for number, row in enumerate(rows):
-        digest = hashlib.sha256(str(row.get("name", number)).encode()).hexdigest()
-        unknown = dict.fromkeys(
-            ("patient_id", "study_id", "label", "source", "view", "sex", "age", "age_group", "split")
-        )
-        sizes = {"width": 224, "height": 224, "sha256": digest}
-        known = {name: value for name, value in row.items() if name != "name"}
-        films.append({"image_id": digest, "group_id": digest} | unknown | sizes | known)
-    return pd.DataFrame(films)
-
-
-def cohort(
-    *, patients: int, seed: int = 0, sources: int = 3, most: int = 4, mixed: float = 0.2, weights: Sequence[float] = ()
-) -> pd.DataFrame:
-    """Films of patients with 1 to `most` films; some patients have films of several classes."""
-    rng = np.random.default_rng(seed)
-    rows = []
-    for patient in range(patients):
-        source = f"source {rng.integers(sources)}"
-        label = rng.choice(TAXONOMY.findings, p=list(weights) or None)
-        for film in range(rng.integers(1, most + 1)):
-            other = rng.choice(TAXONOMY.findings) if rng.random() < mixed else label
-            rows.append(
-                {"name": f"{patient}/{film}", "patient_id": f"p{patient}", "group_id": f"g{patient}"}
-                | {"label": str(other), "source": source}
-            )
-    return frame(rows)
 
 
 def divided(films: pd.DataFrame, *, seed: int = 42, **recipe: object) -> pd.DataFrame:
@@ -65,17 +31,6 @@ def deviation(films: pd.DataFrame) -> float:
     counts = pd.crosstab(films["label"], films["split"])
     goal = np.outer(counts.sum(axis=1), [SHARES[part] for part in counts.columns])
     return float(np.abs(counts.to_numpy() - goal).max())
-
-
-@st.composite
-def cohorts(draw: st.DrawFn) -> pd.DataFrame:
-    return cohort(
-        patients=draw(st.integers(30, 120)),
-        seed=draw(st.integers(0, 10**6)),
-        sources=draw(st.integers(1, 6)),
-        most=draw(st.integers(1, 6)),
-        mixed=draw(st.sampled_from([0.0, 0.2, 1.0])),
-    )
 
 
 class TestProperties:
@@ -295,94 +250,6 @@ class TestStep:
     def test_shares_that_leave_no_test_films(self, train: float, validation: float) -> None:
         with pytest.raises(SplitError, match="under 1 to leave test films"):
             divided(cohort(patients=60), train=train, validation=validation)
-
-
-def folds_of(films: pd.DataFrame, **recipe: object) -> tuple[StudyIndex, tuple[Fold, ...]]:
-    index = StudyIndex(films)
-    return index, leave_one_source_out(index, recipe=SplitRecipe(**recipe), seed=42).folds
-
-
-def of_groups(groups: dict[tuple[str, str], int]) -> pd.DataFrame:
-    """Films of one patient each, so many of a source and label."""
-    return frame(
-        [
-            {"name": f"{source}{label}{number}", "source": source, "label": label}
-            for (source, label), count in groups.items()
-            for number in range(count)
-        ]
-    )
-
-
-class TestFolds:
-    @settings(max_examples=20)
-    @given(cohorts())
-    def test_withhold_every_source_and_divide_the_rest_by_patient(self, films: pd.DataFrame) -> None:
-        index, folds = folds_of(films)
-        sources = set(films["source"])
-        assert {name for fold in folds for name in fold.withheld} == (sources if len(sources) > 1 else set())
-        assert len({fold.withheld for fold in folds}) == len(folds)
-        assert all(len(fold.withheld) <= 2 for fold in folds)
-        for fold in folds:
-            result = in_fold(index, fold).films
-            assert set(result["image_id"][result["split"] == "test"]) == set(
-                films["image_id"][films["source"].isin(fold.withheld)]
-            )
-            assert result.groupby("patient_id")["split"].nunique().max() == 1
-            counts = result["split"].value_counts()
-            assert (counts["test"], counts["train"]) == (fold.test_films, fold.train_films)
-            share = (len(fold.validation) + fold.train_films) / 9
-            assert len(fold.validation) == pytest.approx(share, abs=3 * int(films.groupby("group_id").size().max()))
-            assert set(fold.test_findings) == set(result["label"][result["split"] == "test"])
-            assert set(fold.train_findings) == set(result["label"][result["split"] == "train"])
-
-    def test_a_source_that_lacks_a_finding_is_withheld_with_those_that_complete_it(self) -> None:
-        groups = {
-            ("a", "Normal"): 30, ("a", "Pneumonia"): 20, ("b", "Normal"): 20, ("b", "Pneumonia"): 40,
-            ("c", "Tuberculosis"): 30, ("d", "Tuberculosis"): 25, ("d", "Normal"): FEWEST - 1,
-            ("e", "Normal"): 20, ("e", "Pneumonia"): 20, ("e", "Tuberculosis"): 20,
-        }  # fmt: skip
-        _, folds = folds_of(of_groups(groups))
-        assert [fold.withheld for fold in folds] == [("a", "c"), ("a", "d"), ("b", "c"), ("b", "d"), ("e",)]
-
-    def test_a_source_is_withheld_alone_where_the_rest_would_lack_a_finding(self) -> None:
-        groups = {("a", "Normal"): 30, ("b", "Normal"): 20, ("b", "Pneumonia"): 30, ("c", "Tuberculosis"): 30}
-        assert [fold.withheld for fold in folds_of(of_groups(groups))[1]] == [("a",), ("b",), ("c",)]
-
-    def test_linked_sources_are_withheld_together_through_any_chain(self) -> None:
-        _, folds = folds_of(
-            cohort(patients=240, sources=4),
-            linked_sources=(("source 0", "source 2"), ("source 3", "source 2"), ("source 1", "nowhere")),
-        )
-        assert [fold.withheld for fold in folds] == [("source 0", "source 2", "source 3"), ("source 1",)]
-
-    def test_one_set_of_linked_sources_leaves_nothing_to_train_on(self) -> None:
-        assert folds_of(cohort(patients=60, sources=2), linked_sources=(("source 0", "source 1"),))[1] == ()
-
-    def test_films_that_could_be_of_the_withheld_source_are_in_no_part(self) -> None:
-        films = cohort(patients=60, mixed=0)
-        films.loc[films["patient_id"] == "p0", "source"] = None
-        films.loc[films["patient_id"] == "p1", "source"] = ["source 0", "source 1", "source 1", "source 1"][
-            : (films["patient_id"] == "p1").sum()
-        ]
-        films.loc[films["patient_id"] == "p2", "label"] = None
-        index, folds = folds_of(films)
-        result = in_fold(index, folds[0]).films
-        of = {name: result[result["patient_id"] == name] for name in ("p0", "p1", "p2")}
-        assert of["p0"]["split"].isna().all()
-        assert of["p2"]["split"].isna().all()
-        assert (
-            of["p1"]["split"].fillna("none") == of["p1"]["source"].map({"source 0": "test", "source 1": "none"})
-        ).all()
-        unlabelled = set(of["p2"]["image_id"])
-        assert set(folds[0].excluded) == set(result["image_id"][result["split"].isna()]) - unlabelled
-
-    def test_findings_keep_the_order_of_the_taxonomy(self) -> None:
-        films = frame(
-            [{"name": n, "source": "ab"[n % 2], "label": ["Tuberculosis", "Normal"][n % 2]} for n in range(40)]
-        )
-        _, (a, b) = folds_of(films)
-        assert (a.test_findings, a.train_findings) == (("Tuberculosis",), ("Normal",))
-        assert (b.test_findings, b.train_findings) == (("Normal",), ("Tuberculosis",))
 
 
 @pytest.mark.real
