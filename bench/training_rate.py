@@ -1,10 +1,13 @@
-"""How much of the possible training speed the data path leaves: films per second of three ways to feed one network.
+"""How much of the possible training speed is reached: films per second of several ways to train one network.
 
     python bench/training_rate.py [--architecture densenet121] [--size 96] [--batch 32] [--rounds 5]
+    python bench/training_rate.py --compiler inductor        # on a GPU also cudagraphs
 
-`ready tensors` trains on one random batch that is already there: nothing can be faster. `cxr` is what `cxr train` does:
-uint8 films in one array, augmented as batched tensors on the device. `PIL + DataLoader` is the usual way: PNG files,
-torchvision transforms of the same kinds in worker processes. The three take turns in one run; medians are compared.
+`ready tensors` trains on one random batch that is already there: no feed can be faster. `cxr` is what `cxr train` does:
+uint8 films in one array, augmented as batched tensors on the device; with `--compiler` once more, compiled by it.
+`PIL + DataLoader` is the usual way: PNG files, torchvision transforms of the same kinds in worker processes. They take
+turns in one run; medians are compared. Arithmetic is told as a share of what one large matrix product of the same
+precision reaches on the same device in the same run.
 """
 
 import argparse
@@ -15,11 +18,13 @@ from collections.abc import Callable, Iterator
 from itertools import cycle, islice
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
 from cxr.contracts.recipe import Augmentation, ModelRecipe, Preprocessing, Recipe, Schedule
@@ -29,7 +34,7 @@ from cxr.imaging.augment import augment
 from cxr.imaging.phantom import write_phantoms
 from cxr.modeling.dataset import FilmArray, load_films
 from cxr.modeling.distributed import Processes
-from cxr.modeling.fit import TrainingRun
+from cxr.modeling.fit import TrainingRun, has_fast_bfloat16
 from cxr.modeling.inference import choose_device
 from cxr.modeling.network import build_network
 from cxr.modeling.resident import ResidentFilms
@@ -90,16 +95,40 @@ def usual(dataset: PngFilms, batch: int, device: torch.device) -> Batches:
             yield films.to(device), labels.to(device)
 
 
-def rate(
-    step: Callable[[Tensor, Tensor], object], batches: Batches, steps: int, batch: int, device: torch.device
-) -> float:
+def rate(step: Step, batches: Batches, steps: int, batch: int, device: torch.device) -> float:
     """Films per second over `steps` steps."""
     start = time.perf_counter()
     for films, labels in islice(batches, steps):
         step(films, labels)
+    wait_for(device)
+    return steps * batch / (time.perf_counter() - start)
+
+
+def wait_for(device: torch.device) -> None:
+    """Until the device has done what it was told."""
     if device.type == "cuda":
         torch.cuda.synchronize()
-    return steps * batch / (time.perf_counter() - start)
+
+
+def operations(step: Step, batches: Batches, batch: int) -> float:
+    """Floating-point operations of a training step per film, forward and back, convolutions and matrix products."""
+    with FlopCounterMode(display=False) as counter:
+        step(*next(batches))
+    return counter.get_total_flops() / batch
+
+
+def matrix_rate(device: torch.device) -> float:
+    """Floating-point operations per second of a large matrix product, in the precision that training computes in."""
+    side = 8192 if device.type == "cuda" else 2048
+    kind = torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
+    left = torch.randn(side, side, device=device, dtype=kind)
+    times = []
+    for _ in range(12):
+        start = time.perf_counter()
+        left @ left
+        wait_for(device)
+        times.append(time.perf_counter() - start)
+    return 2 * side**3 / statistics.median(times[2:])
 
 
 def main() -> None:
@@ -110,10 +139,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--frame", type=int, default=0, help="model.lung_frame, pixels")
+    parser.add_argument("--compiler", choices=["none", "cudagraphs", "inductor"], default="none")
     given = parser.parse_args()
     device = choose_device(None)
     recipe = Recipe(
-        model=ModelRecipe(architecture=given.architecture, weights="none"),
+        model=ModelRecipe(architecture=given.architecture, weights="none", lung_frame=given.frame),
         preprocessing=Preprocessing(size=given.size),
         schedule=Schedule(batch_size=given.batch),
     )
@@ -122,28 +153,39 @@ def main() -> None:
         phantoms = write_phantoms(out=Path(folder) / "phantoms", films=4 * given.batch)
         ingest(data=str(phantoms), out=studies, recipe=recipe)
         films = load_films(studies, StudyIndex.read(studies), recipe.preprocessing)
-        network = build_network(recipe.model, recipe.preprocessing, len(TAXONOMY)).to(device)
-        run = TrainingRun(
-            recipe, network.to(memory_format=torch.channels_last), device, Processes(), len(films), "random"
-        )
-        network.train()
-        weights = torch.ones(len(TAXONOMY), device=device)
-        feeds = {
-            "ready tensors": ready(given.batch, given.size, device),
-            "cxr": ours(films, given.batch, recipe, device),
-            "PIL + DataLoader": usual(PngFilms(studies, films, given.size, recipe.augmentation), given.batch, device),
+        plain = training_step(recipe, len(films), device)
+        png = PngFilms(studies, films, given.size, recipe.augmentation)
+        ways: dict[str, tuple[Step, Batches]] = {
+            "ready tensors": (plain, ready(given.batch, given.size, device)),
+            "cxr": (plain, ours(films, given.batch, recipe, device)),
+            "PIL + DataLoader": (plain, usual(png, given.batch, device)),
         }
-        rates: dict[str, list[float]] = {name: [] for name in feeds}
+        if given.compiler != "none":
+            schedule = msgspec.structs.replace(recipe.schedule, compiler=given.compiler)
+            faster = training_step(msgspec.structs.replace(recipe, schedule=schedule), len(films), device)
+            ways[f"cxr, {given.compiler}"] = (faster, ours(films, given.batch, recipe, device))
+        work = operations(*ways["ready tensors"], given.batch)
+        rates: dict[str, list[float]] = {name: [] for name in ways}
         for turn in range(given.rounds + 1):
-            for name, batches in feeds.items():
-                measured = rate(lambda f, y: run.train_step(f, y, weights), batches, given.steps, given.batch, device)
+            for name, (step, batches) in ways.items():
+                measured = rate(step, batches, given.steps, given.batch, device)
                 if turn:
                     rates[name].append(measured)
-    best = statistics.median(rates["ready tensors"])
+    best, most = statistics.median(rates["ready tensors"]), matrix_rate(device)
     print(f"{given.architecture}, {given.size} px, batch {given.batch}, {device.type}, median of {given.rounds} rounds")
+    print(f"{work / 1e9:.2f} GFLOP a film in training; a matrix product reaches {most / 1e12:.3g} TFLOP/s")
     for name, values in rates.items():
         median = statistics.median(values)
-        print(f"{name:18} {median:8.1f} films/s   {median / best:6.1%} of ready tensors")
+        print(f"{name:18} {median:8.1f} films/s   {median / best:6.1%} of ready tensors   {median * work / most:6.1%}")
+
+
+def training_step(recipe: Recipe, films: int, device: torch.device) -> Step:
+    """An optimiser step of a new network."""
+    network = build_network(recipe.model, recipe.preprocessing, len(TAXONOMY)).to(device)
+    run = TrainingRun(recipe, network.to(memory_format=torch.channels_last), device, Processes(), films, "random")
+    network.train()
+    weights = torch.ones(len(TAXONOMY), device=device)
+    return lambda batch, labels: run.train_step(batch, labels, weights)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Positive = Annotated[float, Meta(gt=0.0)]
 NonNegative = Annotated[float, Meta(ge=0.0)]
 Count = Annotated[int, Meta(ge=1)]
+Compiler = Literal["none", "cudagraphs", "inductor"]
 
 
 class ModelRecipe(Contract, frozen=True, kw_only=True):
@@ -127,6 +128,9 @@ class Schedule(Contract, frozen=True, kw_only=True):
         warmup_epochs: the learning rate climbs linearly, then falls as a cosine to zero.
         patience: epochs without a better validation macro AUROC before training stops.
         ema_decay: of the exponential moving average of the weights per step; 0 turns it off.
+        compiler: of the network's passes in training. "cudagraphs" launches the kernels of a pass as one graph and
+            needs a GPU; "inductor" also fuses them, and needs a C++ compiler and Python's headers, which the pipeline's
+            image leaves out. What is learnt differs by rounding alone.
         refit_head: when training is over, the linear head is fitted again, as a strongly penalised logistic regression
             on the features of the training films as they are (Kirichenko et al. 2023). What training let the head
             make of features that go with a source counts for less then. Trials that are judged epoch by epoch leave it
@@ -138,6 +142,7 @@ class Schedule(Contract, frozen=True, kw_only=True):
     warmup_epochs: NonNegative = 1.0
     patience: Count = 6
     ema_decay: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.99
+    compiler: Compiler = "none"
     refit_head: bool = False
 
 

@@ -22,6 +22,7 @@ from cxr.domain import TAXONOMY
 from cxr.errors import TrainingError
 from cxr.imaging.augment import augment
 from cxr.modeling.averaging import Average
+from cxr.modeling.compiled import compiled
 from cxr.modeling.dataset import FilmArray
 from cxr.modeling.distributed import Processes
 from cxr.modeling.inference import infer
@@ -167,6 +168,7 @@ class TrainingRun:
         if self.processes.world > 1:
             devices = [self.device.index] if self.device.type == "cuda" else None
             self.parallel = DistributedDataParallel(self.network, device_ids=devices)
+        self.passes = compiled(self.parallel, schedule.compiler, self.device)
 
     def stopped(self) -> Stop | None:
         """Why training is over, or None while it is not."""
@@ -246,7 +248,7 @@ class TrainingRun:
             group["lr"] = self.recipe.optimiser.learning_rate * factor
         films = films.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=has_fast_bfloat16(self.device)):
-            logits = self.parallel(films).logits
+            logits = self.passes(films).logits
         loss = recipe_loss(self.recipe.loss, logits, labels, weights)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
