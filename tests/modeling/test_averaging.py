@@ -14,7 +14,7 @@ def test_it_is_the_moving_average_with_a_ramp():
         network[1].num_batches_tracked += 1
         decay = min(0.9, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * network[0].weight.detach()
-        average.update(network)
+        average.update()
     torch.testing.assert_close(average.network[0].weight, expected)
     assert average.network[1].num_batches_tracked == network[1].num_batches_tracked
 
@@ -27,6 +27,6 @@ def test_without_decay_it_is_the_network_itself():
 def test_it_goes_on_from_a_saved_state():
     network = nn.Linear(2, 2)
     first, second = Average(network, 0.9), Average(network, 0.9)
-    first.update(network)
+    first.update()
     second.load_state_dict(first.state_dict())
     assert second.updates == 1

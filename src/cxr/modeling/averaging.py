@@ -16,22 +16,27 @@ class Average:
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
+        """Begin at the weights of a network.
+
+        Args:
+            network: whose weights are followed; already where it is trained.
+            decay: 0 follows nothing.
+        """
         self.decay = decay
         self.updates = 0
         self.network = copy.deepcopy(network).requires_grad_(False) if decay else network
+        self._floating, self._counts = _pairs(self.network, network) if decay else ([], [])
 
     @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
+    def update(self) -> None:
         """Move the average towards the network by one step."""
         if not self.decay:
             return
         self.updates += 1
         rate = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
-        mine, theirs = self.network.state_dict(), network.state_dict()
-        floating = [name for name, tensor in mine.items() if tensor.is_floating_point()]
-        torch._foreach_lerp_([mine[name] for name in floating], [theirs[name] for name in floating], rate)
-        for name in mine.keys() - set(floating):
-            mine[name].copy_(theirs[name])
+        torch._foreach_lerp_([mine for mine, _ in self._floating], [theirs for _, theirs in self._floating], rate)
+        if self._counts:
+            torch._foreach_copy_([mine for mine, _ in self._counts], [theirs for _, theirs in self._counts])
 
     def state_dict(self) -> dict[str, object]:
         """What `load_state_dict` needs to go on."""
@@ -41,3 +46,14 @@ class Average:
         """Go on from a saved state."""
         self.network.load_state_dict(state["network"])
         self.updates = int(state["updates"])  # type: ignore[call-overload]
+
+
+_Pairs = list[tuple[Tensor, Tensor]]
+
+
+def _pairs(average: nn.Module, network: nn.Module) -> tuple[_Pairs, _Pairs]:
+    """Tensors that are averaged, and whole numbers that are copied: looking them up takes longer than either."""
+    both: _Pairs = [*zip(average.parameters(), network.parameters(), strict=True)]
+    both += zip(average.buffers(), network.buffers(), strict=True)
+    floating = [pair for pair in both if pair[0].is_floating_point()]
+    return floating, [pair for pair in both if not pair[0].is_floating_point()]

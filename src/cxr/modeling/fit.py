@@ -255,7 +255,7 @@ class TrainingRun:
         nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip_norm)
         self.optimiser.step()
         self.step += 1
-        self.average.update(self.network)
+        self.average.update()
         return loss.detach()
 
     def _validate(self, validation: FilmArray) -> tuple[float, float, float]:
