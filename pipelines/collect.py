@@ -18,22 +18,19 @@ _FROM_REPORT = ("report.html", "TECHNICAL_REPORT.md", "figures", "metrics")
 
 
 def collect(artifacts: Mapping[str, Path], run: Path) -> None:
-    """Put every artifact into the run's folder, and the parts of the report at its top.
+    """Put every artifact into the run's folder, and links to the parts of the report at its top.
 
     Binary files are hard links where the file system allows it. Text is copied, since a person may edit it, and the
-    original still answers later runs from the cache.
+    original still answers later runs from the cache. The links show what `cxr report` writes later.
     """
     for name, source in artifacts.items():
         with new_folder(run / name) as draft:
             shutil.copytree(source, draft, copy_function=_link_or_copy, dirs_exist_ok=True)
-    if "report" in artifacts:
-        for name in _FROM_REPORT:
-            source = artifacts["report"] / name
-            if source.is_dir():
-                with new_folder(run / name) as draft:
-                    shutil.copytree(source, draft, dirs_exist_ok=True)
-            elif source.is_file():
-                shutil.copy2(source, run / name)
+    for name in _FROM_REPORT if "report" in artifacts else ():
+        if (run / name).is_dir() and not (run / name).is_symlink():
+            shutil.rmtree(run / name)  # of an earlier version, which copied it
+        if (run / "report" / name).exists():
+            _point(run / name, Path("report") / name)
 
 
 def mark_last(run: Path) -> None:
@@ -48,9 +45,14 @@ def mark_last(run: Path) -> None:
         kept = last.with_name(f"{LAST}-{uuid.uuid4().hex[:8]}")
         last.rename(kept)
         logger.warning("%s was a folder of its own; it is %s now", last, kept)
-    link = run.parent / f".{LAST}.{uuid.uuid4().hex}"
-    link.symlink_to(run.name, target_is_directory=True)
-    link.replace(last)
+    _point(last, Path(run.name))
+
+
+def _point(link: Path, target: Path) -> None:
+    """Make a link, or turn one round, at once."""
+    draft = link.with_name(f".{link.name}.{uuid.uuid4().hex}")
+    draft.symlink_to(target)
+    draft.replace(link)
 
 
 def _link_or_copy(source: str, target: str) -> str:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,21 @@ def test_steps_have_folders_and_the_report_is_on_top(artifacts: dict[str, Path],
     assert found == {
         "studies/images/a.png", "studies/ingest.json",
         "report/report.html", "report/TECHNICAL_REPORT.md", "report/figures/roc.png", "report/metrics/m.json",
-        "report.html", "TECHNICAL_REPORT.md", "figures/roc.png", "metrics/m.json",
+        "report.html", "TECHNICAL_REPORT.md",
     }  # fmt: skip
+    assert {path.name for path in (run / "figures").iterdir()} == {"roc.png"}
+
+
+def test_a_report_that_is_written_again_is_on_top_wherever_the_run_is_moved(
+    artifacts: dict[str, Path], tmp_path: Path
+) -> None:
+    collect(artifacts, tmp_path / "a")
+    run = (tmp_path / "a").rename(tmp_path / "b")
+    shutil.rmtree(run / "report")
+    (run / "report" / "figures").mkdir(parents=True)
+    (run / "report" / "report.html").write_text("again")
+    assert (run / "report.html").read_text() == "again"
+    assert list((run / "figures").iterdir()) == []
 
 
 def test_pictures_take_no_room_and_text_may_be_edited(artifacts: dict[str, Path], tmp_path: Path) -> None:
@@ -53,10 +67,13 @@ def test_collecting_again_replaces(artifacts: dict[str, Path], tmp_path: Path) -
     run = tmp_path / "runs" / "a"
     collect(artifacts, run)
     (run / "studies" / "images" / "stale.png").touch()
+    (run / "figures").unlink()
+    (run / "figures").mkdir()
     (artifacts["report"] / "report.html").write_text("new")
     collect(artifacts, run)
     assert not (run / "studies" / "images" / "stale.png").exists()
     assert (run / "report.html").read_text() == "new"
+    assert (run / "figures" / "roc.png").exists(), "a folder of an earlier version is in the way"
 
 
 def test_last_is_the_latest_run_wherever_the_folder_is_moved(tmp_path: Path) -> None:
