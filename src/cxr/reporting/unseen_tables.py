@@ -113,7 +113,8 @@ def unseen_trust_table(report: Crossval) -> Table:
         note=(
             "A network is tested on the sources withheld from it and has learnt all others; where those hold few "
             "patients of some kind, as adults without a finding, figures are low for want of them. Temperature and "
-            "limits are of each network's own validation films, whose sources it knows."
+            "limits are of each network's own validation films, whose sources it knows. A service also refers films "
+            "that are unlike those it learnt; they count as decided here."
         ),
     )
 
