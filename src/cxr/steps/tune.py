@@ -80,6 +80,7 @@ def tune(
     if recipe.search.trials == 0:
         report = SearchReport.of(recipe, (), planned=0, films=0, index=index.digest)
         write_search(out, recipe, report)
+        logger.info("nothing was searched: the recipe is kept as it is; set search.trials to search")
         return report
     check_weights(weights)
     if engine == "katib":
