@@ -64,7 +64,7 @@ def verdict(registration: Registration) -> str:
 def purpose(findings: tuple[str, ...]) -> str:
     """What the run is."""
     return (
-        f"One run of the cxr pipeline: films read and checked, split by patient, a recipe searched, a network trained, "
+        f"One run of the cxr pipeline: films read and checked, split by patient, a recipe chosen, a network trained, "
         f"evaluated, explained and packed into a bundle that can be served. It tells {', '.join(findings[:-1])} and "
         f"{findings[-1]} apart on frontal chest radiographs, each film on its own. Values carry 95% confidence "
         "intervals from a bootstrap over patients; temperature and thresholds come from validation films only."
