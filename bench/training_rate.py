@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import cycle, islice
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import numpy as np
@@ -27,7 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
-from cxr.contracts.recipe import Augmentation, ModelRecipe, Preprocessing, Recipe, Schedule
+from cxr.contracts.recipe import Augmentation, Compiler, ModelRecipe, Preprocessing, Recipe, Schedule
 from cxr.contracts.studies import IMAGES_FOLDER, StudyIndex
 from cxr.domain import TAXONOMY
 from cxr.imaging.augment import augment
@@ -140,7 +141,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--frame", type=int, default=0, help="model.lung_frame, pixels")
-    parser.add_argument("--compiler", choices=["none", "cudagraphs", "inductor"], default="none")
+    parser.add_argument("--compiler", choices=get_args(Compiler), default="none")
     given = parser.parse_args()
     device = choose_device(None)
     recipe = Recipe(

@@ -26,11 +26,13 @@ def collect(artifacts: Mapping[str, Path], run: Path) -> None:
     for name, source in artifacts.items():
         with new_folder(run / name) as draft:
             shutil.copytree(source, draft, copy_function=_link_or_copy, dirs_exist_ok=True)
-    for name in _FROM_REPORT if "report" in artifacts else ():
-        if (run / name).is_dir() and not (run / name).is_symlink():
-            shutil.rmtree(run / name)  # of an earlier version, which copied it
-        if (run / "report" / name).exists():
-            _point(run / name, Path("report") / name)
+    for part in (Path("report") / name for name in _FROM_REPORT):
+        if not (run / part).exists():
+            continue
+        top = run / part.name
+        if top.is_dir() and not top.is_symlink():
+            shutil.rmtree(top)  # of an earlier version, which copied it
+        _point(top, part)
 
 
 def mark_last(run: Path) -> None:

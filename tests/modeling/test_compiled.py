@@ -9,14 +9,12 @@ import torch
 from torch import nn
 
 from cxr.contracts.recipe import ModelRecipe, Preprocessing, Recipe, Schedule
-from cxr.contracts.studies import StudyIndex
-from cxr.domain import Split
 from cxr.errors import TrainingError
 from cxr.modeling.compiled import compiled
-from cxr.modeling.dataset import load_films
 from cxr.modeling.distributed import launch, processes
 from cxr.modeling.fit import TrainingRun, fit
 from cxr.modeling.network import ARCHITECTURES, build_network
+from support.training import killed_after, same, training_parts
 
 CPU = torch.device("cpu")
 
@@ -40,19 +38,16 @@ def compiler(monkeypatch, tmp_path):
     torch.compiler.reset()
 
 
-def recipe(compiler, **changes):
+def recipe(compiler):
     return Recipe(
         model=ModelRecipe(architecture="tiny", weights="none", dropout=0.0),
         preprocessing=Preprocessing(size=32),
-        schedule=Schedule(epochs=2, batch_size=16, compiler=compiler, **changes),
+        schedule=Schedule(epochs=2, batch_size=16, compiler=compiler),
     )
 
 
 def trained(studies, compiler, **given):
-    index = StudyIndex.read(studies)
-    train, validation = (
-        load_films(studies, index.part(part), Preprocessing(size=32)) for part in (Split.TRAIN, Split.VALIDATION)
-    )
+    train, validation = training_parts(studies)
     return fit(recipe=recipe(compiler), train=train, validation=validation, device=CPU, **given)
 
 
@@ -63,22 +58,18 @@ def test_without_a_compiler_the_network_itself_is_what_runs():
 
 @can_compile
 def test_a_compiled_training_learns_what_an_uncompiled_one_does(noise_studies):
-    compiled_one, plain = trained(noise_studies, "inductor"), trained(noise_studies, "none")
+    fused, plain = trained(noise_studies, "inductor"), trained(noise_studies, "none")
     for name, tensor in plain.network.state_dict().items():
-        torch.testing.assert_close(compiled_one.network.state_dict()[name], tensor, rtol=1e-3, atol=1e-3)
-    assert not torch.equal(compiled_one.network.head.weight, plain.network.head.weight), "it was not compiled"
+        torch.testing.assert_close(fused.network.state_dict()[name], tensor, rtol=1e-3, atol=1e-3)
+    assert not torch.equal(fused.network.head.weight, plain.network.head.weight), "it was not compiled"
 
 
 @can_compile
 def test_a_compiled_training_that_was_killed_goes_on(noise_studies, tmp_path):
-    def kill(epoch):
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        trained(noise_studies, "inductor", scratch=tmp_path, on_epoch=lambda epoch: epoch.epoch == 2 and kill(epoch))
+        trained(noise_studies, "inductor", scratch=tmp_path, on_epoch=killed_after(1))
     resumed, whole = trained(noise_studies, "inductor", scratch=tmp_path), trained(noise_studies, "inductor")
-    for name, tensor in whole.network.state_dict().items():
-        assert torch.equal(resumed.network.state_dict()[name], tensor), name
+    assert same(resumed, whole)
 
 
 @can_compile

@@ -2,12 +2,10 @@ import pytest
 import torch
 
 from cxr.contracts.recipe import Augmentation, ModelRecipe, Optimiser, Preprocessing, Recipe, Schedule
-from cxr.contracts.studies import StudyIndex
-from cxr.domain import Split
 from cxr.errors import TrainingError
 from cxr.modeling import fit as fitting
-from cxr.modeling.dataset import load_films
 from cxr.modeling.fit import fit
+from support.training import killed_after, same, training_parts
 
 CPU = torch.device("cpu")
 
@@ -25,19 +23,11 @@ def small_recipe(**changes):
 
 @pytest.fixture(scope="module")
 def parts(noise_studies):
-    index = StudyIndex.read(noise_studies)
-    return [
-        load_films(noise_studies, index.part(part), Preprocessing(size=32)) for part in (Split.TRAIN, Split.VALIDATION)
-    ]
+    return training_parts(noise_studies)
 
 
 def run(parts, recipe=None, **given):
     return fit(recipe=recipe or small_recipe(), train=parts[0], validation=parts[1], device=CPU, **given)
-
-
-def same(first, second):
-    mine, theirs = first.network.state_dict(), second.network.state_dict()
-    return all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
 def test_it_learns_what_there_is_to_learn(parts):
@@ -50,16 +40,6 @@ def test_a_seed_gives_the_same_bits_and_another_seed_others(parts):
     first = run(parts)
     assert same(first, run(parts))
     assert not same(first, run(parts, small_recipe(seed=1)))
-
-
-def killed_after(epochs):
-    def kill(epoch):
-        # after the epoch but before its state is saved: the worst moment
-        if epoch.epoch > epochs:
-            raise KeyboardInterrupt
-        return False
-
-    return kill
 
 
 @pytest.mark.parametrize("epochs_before", [1, 2])
