@@ -6,12 +6,14 @@ Needs Debian's `radosgw`, `ceph-mon` and `ceph-osd`; the `gateway` fixture skips
 import atexit
 import contextlib
 import functools
+import random
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +23,10 @@ from minio import Minio
 
 PACKAGES = ("ceph-mon", "ceph-osd", "radosgw")
 PATIENCE = 120.0
-"""Seconds to wait for the gateway; a dozen on an idle machine."""
+"""Seconds to wait for each command; all of them take a dozen on an idle machine."""
+
+STARTS = 3
+"""How often to try: ports are chosen before the daemons take them."""
 
 ACCESS_KEY = "reader"
 SECRET_KEY = "correct-horse-battery-staple"  # noqa: S105
@@ -91,10 +96,21 @@ def gateway() -> Gateway:
     return _start()
 
 
+class _DaemonEndedError(RuntimeError):
+    """A daemon ended by itself: most often another process took one of its ports first."""
+
+
 @functools.cache
 def _start() -> Gateway:
+    for _ in range(STARTS - 1):
+        with contextlib.suppress(_DaemonEndedError):
+            return _start_once()
+    return _start_once()
+
+
+def _start_once() -> Gateway:
     root = Path(tempfile.mkdtemp(prefix="rgw-"))
-    running: list[subprocess.Popen[bytes]] = []
+    running: dict[str, subprocess.Popen[bytes]] = {}
     atexit.register(_stop, running, root)
     ports = _free_ports(3)
     fsid = str(uuid.uuid4())
@@ -106,54 +122,75 @@ def _start() -> Gateway:
     def daemon(name: str, *arguments: str) -> None:
         with (root / f"{name}.out").open("wb") as log:
             dies_with_us = ("setpriv", "--pdeathsig", "KILL", *command(name, "-f", *arguments))
-            running.append(subprocess.Popen(dies_with_us, stdout=log, stderr=log))
+            running[name] = subprocess.Popen(dies_with_us, stdout=log, stderr=log)
+
+    def until(done: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not done():
+            for name, process in running.items():
+                if process.poll() is not None:
+                    raise _DaemonEndedError(f"{name} ended: {(root / f'{name}.out').read_text()[-500:]}")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{what} took more than {PATIENCE:g} s")
+            time.sleep(0.1)
 
     def once(name: str, *arguments: str) -> None:
-        subprocess.run(command(name, *arguments), check=True, capture_output=True, timeout=PATIENCE)
+        with (
+            tempfile.TemporaryFile() as said,
+            subprocess.Popen(command(name, *arguments), stdout=said, stderr=said) as it,
+        ):
+            try:
+                until(lambda: it.poll() is not None, name)
+            finally:
+                it.kill()
+            if it.wait() != 0:
+                said.seek(0)
+                raise RuntimeError(f"{name} failed: {said.read().decode(errors='replace')[-500:]}")
 
     address = f"[v2:127.0.0.1:{ports[0]},v1:127.0.0.1:{ports[1]}]"
     monmap = str(root / "monmap")
-    subprocess.run(
-        ["monmaptool", "--create", "--fsid", fsid, "--addv", "a", address, monmap], check=True, capture_output=True
-    )
     for name in ("mon", "osd", "rgw"):
         (root / name).mkdir()
-    once("ceph-mon", "--mkfs", "-i", "a", "--monmap", monmap)
-    daemon("ceph-mon", "-i", "a")
-    once("ceph", "osd", "new", fsid)
-    once("ceph-osd", "--mkfs", "-i", "0", "--osd-uuid", fsid)
-    daemon("ceph-osd", "-i", "0")
-    user = ("--uid", "films", "--display-name", "films", "--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY)
-    once("radosgw-admin", "user", "create", *user)
-    daemon("radosgw", "-n", "client.rgw")
-    endpoint = f"http://127.0.0.1:{ports[2]}"
-    _wait(endpoint, running[-1], root)
+    try:
+        once("monmaptool", "--create", "--fsid", fsid, "--addv", "a", address, monmap)
+        once("ceph-mon", "--mkfs", "-i", "a", "--monmap", monmap)
+        daemon("ceph-mon", "-i", "a")
+        once("ceph", "osd", "new", fsid)
+        once("ceph-osd", "--mkfs", "-i", "0", "--osd-uuid", fsid)
+        daemon("ceph-osd", "-i", "0")
+        user = ("--uid", "films", "--display-name", "films", "--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY)
+        once("radosgw-admin", "user", "create", *user)
+        daemon("radosgw", "-n", "client.rgw")
+        endpoint = f"http://127.0.0.1:{ports[2]}"
+        until(lambda: _answers(endpoint), "radosgw")
+    except BaseException:
+        _stop(running, root)
+        raise
     client = Minio(endpoint.removeprefix("http://"), ACCESS_KEY, SECRET_KEY, secure=False)
     return Gateway(endpoint, ACCESS_KEY, SECRET_KEY, client)
 
 
 def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    """Below the ports that systems give to clients, so that no connection takes one before its daemon does."""
+    ports: list[int] = []
+    for port in random.sample(range(15_000, 30_000), 1_000):
+        with contextlib.suppress(OSError), socket.socket() as each:
+            each.bind(("127.0.0.1", port))
+            ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise RuntimeError("no free ports")
 
 
-def _wait(endpoint: str, process: "subprocess.Popen[bytes]", root: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"radosgw ended: {(root / 'radosgw.out').read_text()[-500:]}")
-        with contextlib.suppress(urllib3.exceptions.HTTPError):
-            urllib3.request("GET", endpoint, retries=False, timeout=5.0)
-            return
-        time.sleep(0.2)
-    raise RuntimeError(f"radosgw did not answer at {endpoint} within {PATIENCE:g} s")
+def _answers(endpoint: str) -> bool:
+    with contextlib.suppress(urllib3.exceptions.HTTPError):
+        urllib3.request("GET", endpoint, retries=False, timeout=5.0)
+        return True
+    return False
 
 
-def _stop(running: "list[subprocess.Popen[bytes]]", root: Path) -> None:
-    for process in reversed(running):
+def _stop(running: "dict[str, subprocess.Popen[bytes]]", root: Path) -> None:
+    for process in reversed(running.values()):
         process.kill()
         process.wait()
     shutil.rmtree(root, ignore_errors=True)
