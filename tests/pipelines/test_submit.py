@@ -2,7 +2,6 @@
 
 import json
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.kubeflow_api import KubeflowApi
+from support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 RELEASE = ("--registry", "registry.example/ml", "--tag", "1.2.3", "--pull-policy", "Always", "--release")
@@ -91,9 +91,7 @@ def test_a_wrong_token_is_refused_in_one_line(kubeflow: KubeflowApi, tmp_path: P
 
 
 def test_an_address_where_nothing_answers_is_said_at_once(tmp_path: Path) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        host = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    host = f"http://127.0.0.1:{free_port()}"
     done = pipelines("submit", *FILMS, "--host", host, home=tmp_path)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1

@@ -15,7 +15,8 @@ import pytest
 from cxr.contracts.bundle import read_bundle
 from cxr.serving.local import prepare, running
 from cxr.serving.security.keys import Scope, create_key
-from support.predictor import RATE, free_port
+from support.ports import free_port
+from support.predictor import RATE
 from support.trail import kinds_of, report_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

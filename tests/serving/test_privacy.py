@@ -11,7 +11,8 @@ import pytest
 from pydicom import dcmread
 
 from support.films import dicom
-from support.predictor import free_port, started
+from support.ports import free_port
+from support.predictor import started
 
 CANARY = "CANARYZQX7"
 

@@ -4,12 +4,13 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from support.ports import free_port
 
 PROGRAMS = ("initdb", "postgres", "psql", "pg_dump", "pg_restore", "pg_isready")
 _PATIENCE = 60.0
@@ -19,16 +20,14 @@ _PATIENCE = 60.0
 def running() -> Iterator[dict[str, str]]:
     """Start a server with a database `mlflow` of a user `mlflow`; yields the variables that its programs read."""
     user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
-    with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as name, socket.socket() as free:
+    with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as name:
         root = Path(name)
         password = root / "password"
         password.write_text("correct-horse\n")
         if user:
             shutil.chown(root, user)
             shutil.chown(password, user)
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
+        port = free_port()
         environment = os.environ | {
             "PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": "mlflow", "PGPASSWORD": "correct-horse",
             "PGDATABASE": "mlflow",

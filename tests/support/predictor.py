@@ -1,7 +1,6 @@
 """A predictor process as its operator runs it, for tests."""
 
 import io
-import socket
 import ssl
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from PIL import Image
 
 from cxr.serving.security.keys import Scope, create_key
 from cxr.serving.security.tls import development_certificate
+from support.ports import free_port
 from support.precision import TOLERANCE
 
 RATE = 1_000_000
@@ -54,12 +54,6 @@ def enlarged(path: Path, side: int = 256) -> bytes:
     with Image.open(path) as stored:
         stored.resize((side, side), Image.Resampling.BICUBIC).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -6,9 +6,7 @@ Needs Debian's `radosgw`, `ceph-mon` and `ceph-osd`; the `gateway` fixture skips
 import atexit
 import contextlib
 import functools
-import random
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,6 +18,8 @@ from pathlib import Path
 import pytest
 import urllib3
 from minio import Minio
+
+from support.ports import free_port
 
 PACKAGES = ("ceph-mon", "ceph-osd", "radosgw")
 PATIENCE = 120.0
@@ -112,7 +112,7 @@ def _start_once() -> Gateway:
     root = Path(tempfile.mkdtemp(prefix="rgw-"))
     running: dict[str, subprocess.Popen[bytes]] = {}
     atexit.register(_stop, running, root)
-    ports = _free_ports(3)
+    ports = [free_port() for _ in range(3)]
     fsid = str(uuid.uuid4())
     (root / "ceph.conf").write_text(_CONFIG.format(fsid=fsid, ports=ports, root=root))
 
@@ -168,18 +168,6 @@ def _start_once() -> Gateway:
         raise
     client = Minio(endpoint.removeprefix("http://"), ACCESS_KEY, SECRET_KEY, secure=False)
     return Gateway(endpoint, ACCESS_KEY, SECRET_KEY, client)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Below the ports that systems give to clients, so that no connection takes one before its daemon does."""
-    ports: list[int] = []
-    for port in random.sample(range(15_000, 30_000), 1_000):
-        with contextlib.suppress(OSError), socket.socket() as each:
-            each.bind(("127.0.0.1", port))
-            ports.append(port)
-        if len(ports) == count:
-            return ports
-    raise RuntimeError("no free ports")
 
 
 def _answers(endpoint: str) -> bool:

@@ -26,6 +26,7 @@ from cxr.serving.audit.source import bucket_sources
 from cxr.serving.audit.verify import verify
 from support import rgw
 from support.audit_trail import KEY, Stored, key_use, until
+from support.ports import free_port
 from support.rgw import Gateway
 
 gateway = rgw.gateway
@@ -220,9 +221,7 @@ class TestStarting:
             AuditLog.open(folder, key=KEY, bucket=address, environment={})
 
     def test_goes_on_while_the_store_is_away(self, gateway: Gateway, bucket: str, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         environment = gateway.environment() | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
         log = opened(folder, gateway, bucket, environment=environment)
         started = time.monotonic()

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from cxr.steps.cluster import training as step
 from cxr.steps.train import train
 from support.checkpoints import SMALL, write_random_checkpoint
 from support.kube_api import CREATED
+from support.ports import free_port
 
 COMPLETE = {"type": "Complete", "status": "True", "reason": "Done", "message": "", "lastTransitionTime": CREATED}
 FAILED = {**COMPLETE, "type": "Failed", "message": "job failed"}
@@ -156,12 +156,6 @@ def test_without_a_cluster_at_hand_it_says_what_to_set(run, monkeypatch, tmp_pat
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
     with pytest.raises(ClusterError, match=r"a cluster must be at hand.*set KUBECONFIG"):
         run()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.mark.slow
