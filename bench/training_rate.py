@@ -1,16 +1,18 @@
 """How much of the possible training speed is reached: films per second of several ways to train one network.
 
-    python bench/training_rate.py [--architecture densenet121] [--size 96] [--batch 32] [--rounds 5]
-    python bench/training_rate.py --compiler inductor        # on a GPU also cudagraphs
+    python bench/training_rate.py [--architecture densenet121] [--size 96] [--batch 32] [--rounds 5] [--steps 6]
+    python bench/training_rate.py --compiler inductor
+    python bench/training_rate.py --size 224 --batch 128 --steps 50 --compiler inductor        # on a GPU
 
 `ready tensors` trains on one random batch that is already there: no feed can be faster. `cxr` is what `cxr train` does:
-uint8 films in one array, augmented as batched tensors on the device; with `--compiler` once more, compiled by it.
-`PIL + DataLoader` is the usual way: PNG files, torchvision transforms of the same kinds in worker processes. They take
-turns in one run; medians are compared. Arithmetic is told as a share of what one large matrix product of the same
-precision reaches on the same device in the same run.
+uint8 films in one array, augmented as batched tensors on the device. With `--compiler` both once more, compiled by it.
+`PIL + DataLoader` is the usual way: PNG files, torchvision transforms of the same kinds in a worker process per core.
+They take turns in one run; medians are compared, each with the ready tensors of its own step. Arithmetic is told as a
+share of what one large matrix product of the same precision reaches on the same device in the same run.
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
@@ -24,7 +26,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
@@ -40,6 +42,10 @@ from cxr.modeling.inference import choose_device
 from cxr.modeling.network import build_network
 from cxr.modeling.resident import ResidentFilms
 from cxr.steps.ingest import ingest
+
+READY, USUAL = "ready tensors", "PIL + DataLoader"
+_AHEAD = 2
+"""Batches that a worker of a DataLoader makes before they are asked for."""
 
 Batches = Iterator[tuple[Tensor, Tensor]]
 Step = Callable[[Tensor, Tensor], object]
@@ -84,20 +90,24 @@ def ours(films: FilmArray, batch: int, recipe: Recipe, device: torch.device) -> 
     resident, generator = ResidentFilms(films, device, recipe), torch.Generator(device).manual_seed(0)
     rng = np.random.default_rng(0)
     while True:
-        films_, labels = resident.batch(rng.integers(0, len(films), batch))
-        yield augment(films_, recipe.augmentation, generator), labels
+        for rows in torch.from_numpy(rng.integers(0, len(films), (100, batch))).to(device):
+            films_, labels = resident.batch(rows)
+            yield augment(films_, recipe.augmentation, generator), labels
 
 
-def usual(dataset: PngFilms, batch: int, device: torch.device) -> Batches:
-    """PIL in two worker processes."""
-    loader = DataLoader(dataset, batch, shuffle=True, num_workers=2, drop_last=True, persistent_workers=True)
-    while True:
-        for films, labels in loader:
-            yield films.to(device), labels.to(device)
+def usual(dataset: PngFilms, batch: int, workers: int, device: torch.device) -> Batches:
+    """PIL in worker processes, films in a new order without an end."""
+    endless = RandomSampler(dataset, replacement=True, num_samples=2**31)
+    pinned = device.type == "cuda"
+    for films, labels in DataLoader(dataset, batch, sampler=endless, num_workers=workers, pin_memory=pinned):
+        yield films.to(device, non_blocking=pinned), labels.to(device, non_blocking=pinned)
 
 
-def rate(step: Step, batches: Batches, steps: int, batch: int, device: torch.device) -> float:
-    """Films per second over `steps` steps."""
+def rate(step: Step, batches: Batches, steps: int, batch: int, device: torch.device, *, ahead: int = 0) -> float:
+    """Films per second over `steps` steps, after `ahead` batches that were made while others took their turn."""
+    for _ in islice(batches, ahead):
+        pass
+    wait_for(device)
     start = time.perf_counter()
     for films, labels in islice(batches, steps):
         step(films, labels)
@@ -140,6 +150,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="of the DataLoader")
     parser.add_argument("--frame", type=int, default=0, help="model.lung_frame, pixels")
     parser.add_argument("--compiler", choices=get_args(Compiler), default="none")
     given = parser.parse_args()
@@ -157,27 +168,35 @@ def main() -> None:
         plain = training_step(recipe, len(films), device)
         png = PngFilms(studies, films, given.size, recipe.augmentation)
         ways: dict[str, tuple[Step, Batches]] = {
-            "ready tensors": (plain, ready(given.batch, given.size, device)),
+            READY: (plain, ready(given.batch, given.size, device)),
             "cxr": (plain, ours(films, given.batch, recipe, device)),
-            "PIL + DataLoader": (plain, usual(png, given.batch, device)),
+            USUAL: (plain, usual(png, given.batch, given.workers, device)),
         }
+        ceilings = dict.fromkeys(ways, READY)
         if given.compiler != "none":
             schedule = msgspec.structs.replace(recipe.schedule, compiler=given.compiler)
             faster = training_step(msgspec.structs.replace(recipe, schedule=schedule), len(films), device)
-            ways[f"cxr, {given.compiler}"] = (faster, ours(films, given.batch, recipe, device))
-        work = operations(*ways["ready tensors"], given.batch)
+            ceiling = f"{READY}, {given.compiler}"
+            compiled = {
+                ceiling: (faster, ready(given.batch, given.size, device)),
+                f"cxr, {given.compiler}": (faster, ours(films, given.batch, recipe, device)),
+            }
+            ways |= compiled
+            ceilings |= dict.fromkeys(compiled, ceiling)
+        work = operations(*ways[READY], given.batch)
         rates: dict[str, list[float]] = {name: [] for name in ways}
         for turn in range(given.rounds + 1):
             for name, (step, batches) in ways.items():
-                measured = rate(step, batches, given.steps, given.batch, device)
+                ahead = _AHEAD * given.workers if name == USUAL else 0
+                measured = rate(step, batches, given.steps, given.batch, device, ahead=ahead)
                 if turn:
                     rates[name].append(measured)
-    best, most = statistics.median(rates["ready tensors"]), matrix_rate(device)
+    medians, most = {name: statistics.median(values) for name, values in rates.items()}, matrix_rate(device)
     print(f"{given.architecture}, {given.size} px, batch {given.batch}, {device.type}, median of {given.rounds} rounds")
     print(f"{work / 1e9:.2f} GFLOP a film in training; a matrix product reaches {most / 1e12:.3g} TFLOP/s")
-    for name, values in rates.items():
-        median = statistics.median(values)
-        print(f"{name:18} {median:8.1f} films/s   {median / best:6.1%} of ready tensors   {median * work / most:6.1%}")
+    for name, median in medians.items():
+        share, arithmetic = median / medians[ceilings[name]], median * work / most
+        print(f"{name:24} {median:8.1f} films/s  {share:6.1%} of ready tensors  {arithmetic:6.1%} of a matrix product")
 
 
 def training_step(recipe: Recipe, films: int, device: torch.device) -> Step:

@@ -40,7 +40,7 @@ def test_phantoms_have_every_finding_and_follow_their_seed():
 def test_phantoms_lie_after_the_real_films(parts):
     data = ResidentFilms(parts[0], torch.device("cpu"), recipe(balance="sources", phantoms=12))
     assert len(data.films) == len(data.labels) == len(parts[0]) + 12
-    films, labels = data.batch(np.arange(len(parts[0])))
+    films, labels = data.batch(torch.arange(len(parts[0])))
     np.testing.assert_array_equal(films.squeeze(1).numpy(), parts[0].films)
     np.testing.assert_array_equal(labels.numpy(), parts[0].labels)
 

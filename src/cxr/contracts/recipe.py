@@ -12,7 +12,7 @@ Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Positive = Annotated[float, Meta(gt=0.0)]
 NonNegative = Annotated[float, Meta(ge=0.0)]
 Count = Annotated[int, Meta(ge=1)]
-Compiler = Literal["none", "cudagraphs", "inductor"]
+Compiler = Literal["none", "inductor"]
 
 
 class ModelRecipe(Contract, frozen=True, kw_only=True):
@@ -128,9 +128,9 @@ class Schedule(Contract, frozen=True, kw_only=True):
         warmup_epochs: the learning rate climbs linearly, then falls as a cosine to zero.
         patience: epochs without a better validation macro AUROC before training stops.
         ema_decay: of the exponential moving average of the weights per step; 0 turns it off.
-        compiler: of the network's passes in training. "cudagraphs" launches the kernels of a pass as one graph and
-            needs a GPU; "inductor" also fuses them, and needs a C++ compiler and Python's headers, which the pipeline's
-            image leaves out. What is learnt differs by rounding alone.
+        compiler: of the network's passes in training. "inductor" fuses their kernels and on a GPU launches them as one
+            graph; it needs a C++ compiler and Python's headers, on a GPU Triton too, which the pipeline's image leaves
+            out. What is learnt differs by rounding and by the random numbers of dropout and of the frame's jitter.
         refit_head: when training is over, the linear head is fitted again, as a strongly penalised logistic regression
             on the features of the training films as they are (Kirichenko et al. 2023). What training let the head
             make of features that go with a source counts for less then. Trials that are judged epoch by epoch leave it
@@ -175,7 +175,8 @@ class EvaluationRecipe(Contract, frozen=True, kw_only=True):
             hospital; more than 0 needs schedule.refit_head.
         subgroup_gap: a subgroup that does worse than the other films by more is flagged.
         subgroup_patients: fewer than this in a subgroup or in the other films, and their gap is not judged.
-        severities: of each corruption, 1 (mild) to 5 (severe).
+        severities: of each corruption, 1 (mild) to 5 (severe), beside those of the clinical preset, which are always
+            measured. The mean over the severe preset needs 3, 4 and 5.
     """
 
     resamples: Annotated[int, Meta(ge=100)] = 2000

@@ -21,25 +21,21 @@ def compiled(network: nn.Module, compiler: Compiler, device: torch.device) -> Pa
 
     Args:
         network: gives a `Prediction`; in `DistributedDataParallel` or not.
-        compiler: "none" gives `network` back; "cudagraphs" launches its kernels as one graph; "inductor" writes fused
-            kernels as well.
+        compiler: "none" gives `network` back; "inductor" writes fused kernels, and on a GPU launches them as one graph.
         device: where the network is.
 
     Raises:
-        TrainingError: "cudagraphs" without a GPU; in the first pass, compilation failed.
+        TrainingError: in the first pass, compilation failed.
     """
     if compiler == "none":
         return network
-    on_gpu = device.type == "cuda"
-    if compiler == "cudagraphs" and not on_gpu:
-        raise TrainingError(f"schedule.compiler: cudagraphs needs a GPU, training is on {device.type}; choose none")
     from torch._dynamo.exc import TorchDynamoException
 
     torch.compiler.reset()
     faster: Pass = torch.compile(
         network,
         backend=compiler,
-        mode="reduce-overhead" if compiler == "inductor" and on_gpu else None,
+        mode="reduce-overhead" if device.type == "cuda" else None,
         dynamic=False,
         fullgraph=not isinstance(network, DistributedDataParallel),
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -229,7 +230,8 @@ class TrainingRun:
         total = torch.zeros((), device=self.device)
         title = f"epoch {number}/{self.recipe.schedule.epochs}"
         with progress(title, self.films) as advance:
-            for batch in rows:
+            # All rows at once: a copy to a GPU in every step would make the host wait for the step before.
+            for batch in torch.from_numpy(np.ascontiguousarray(rows)).to(self.device):
                 films, labels = data.batch(batch)
                 total += self.train_step(augment(films, self.recipe.augmentation, generator), labels, data.weights)
                 advance(self.recipe.schedule.batch_size)

@@ -1,5 +1,7 @@
 """Forward passes over many films, as numpy arrays."""
 
+from contextlib import AbstractContextManager
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -13,6 +15,11 @@ def choose_device(name: str | None) -> torch.device:
     if name is not None:
         return torch.device(name)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def whole_float32() -> AbstractContextManager[None]:
+    """Convolutions in float32 as it is: cuDNN rounds to TF32 otherwise, and thresholds would not be those of a CPU."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
 @torch.inference_mode()
@@ -39,7 +46,8 @@ def infer(
     logits, embeddings, activations = [], [], []
     for start in range(0, len(films), batch_size):
         batch = torch.from_numpy(np.ascontiguousarray(films[start : start + batch_size])).to(device)
-        prediction = network(batch.unsqueeze(1).float() / 255)
+        with whole_float32():
+            prediction = network(batch.unsqueeze(1).float() / 255)
         logits.append(prediction.logits.float().cpu().numpy())
         embeddings.append(prediction.embedding.float().cpu().numpy())
         if maps:

@@ -41,7 +41,6 @@ class ResidentFilms:
         self.films = torch.cat([self.films, torch.from_numpy(drawn.films).to(self.device)])
         self.labels = torch.cat([self.labels, torch.from_numpy(drawn.labels).to(self.device)])
 
-    def batch(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """uint8 [b, 1, S, S] and int64 [b]."""
-        chosen = torch.from_numpy(rows).to(self.device)
-        return self.films[chosen].unsqueeze(1), self.labels[chosen]
+    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 [b, 1, S, S] and int64 [b] of rows, int64 [b], that are on the device already."""
+        return self.films[rows].unsqueeze(1), self.labels[rows]

@@ -36,7 +36,8 @@ def train(
     """Train the recipe's network and write a checkpoint folder.
 
     Killed at any point and called again with the same arguments, it goes on after the last finished epoch and gives
-    the same weights as an uninterrupted run. Where there are several GPUs it trains on all of them, a process for each.
+    the same weights as an uninterrupted run, bit for bit on a CPU. Where there are several GPUs it trains on all of
+    them, a process for each.
     Under torchrun every process calls it and the first one writes.
 
     Args:

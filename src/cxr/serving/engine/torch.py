@@ -60,7 +60,9 @@ class TorchBackend(Backend):
     def _forward(self, films: Films) -> Outputs:
         import torch
 
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        from cxr.modeling.inference import whole_float32
+
+        with torch.inference_mode(), whole_float32():
             levels = torch.from_numpy(np.array(films)).to(self.device).unsqueeze(1)
             prediction = self._network(levels.float().div_(255))
             return Outputs(*(np.ascontiguousarray(output.cpu().numpy()) for output in prediction))
