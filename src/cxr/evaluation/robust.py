@@ -37,11 +37,12 @@ class _Grid:
         return levels | {f"{name}_drop": self.drop(name, values[name]) for name in _METRICS}
 
     def mean(self, cells: Sequence[Cell]) -> dict[str, Estimate]:
-        measured = [self.cells[cell] for cell in cells if cell in self.cells]
-        if not measured:
-            nothing = Estimate(value=None, reason="none of its corruptions was measured: see evaluation.severities")
+        left_out = sum(cell not in self.cells for cell in cells)
+        if left_out:
+            reason = f"{left_out} of its {len(cells)} corruptions were not measured: see evaluation.severities"
+            nothing = Estimate(value=None, reason=reason)
             return dict.fromkeys((*_METRICS, *(f"{name}_drop" for name in _METRICS)), nothing)
-        return self.row({name: np.mean([values[name] for values in measured], axis=0) for name in _METRICS})
+        return self.row({name: np.mean([self.cells[cell][name] for cell in cells], axis=0) for name in _METRICS})
 
 
 def measure_grid(
@@ -56,7 +57,7 @@ def measure_grid(
 ) -> RobustnessReport:
     """Accuracy and macro AUROC of every cell and of the mean over each preset, with drops against clean films.
 
-    A preset's mean runs over those of its cells that were measured; its interval is that of the mean.
+    A preset's mean runs over all its cells, and is null where one was not measured; its interval is that of the mean.
 
     Args:
         clean: the films as they are.

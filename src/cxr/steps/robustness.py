@@ -11,7 +11,7 @@ from cxr.domain import Split
 from cxr.errors import ContractError
 from cxr.evaluation.robust import measure_grid
 from cxr.evaluation.scored import ScoredFilms
-from cxr.imaging.corrupt import CORRUPTIONS, PRESETS
+from cxr.imaging.corrupt import CORRUPTIONS, EVERY_CELL, PRESETS
 from cxr.modeling.checkpoint import read_checkpoint
 from cxr.modeling.dataset import FilmArray, load_films
 from cxr.modeling.inference import choose_device, infer
@@ -20,7 +20,7 @@ from cxr.steps.evaluated import read_calibration
 
 
 def robustness(*, studies: Path, split: Path, checkpoint: Path, evaluation: Path, out: Path) -> RobustnessReport:
-    """Measure every corruption at every severity of the recipe on the test films.
+    """Measure every corruption at every severity of the recipe, and all of the clinical preset, on the test films.
 
     A corrupted film is rounded to 8 bits and preprocessed again, as the service would: what the grey-level stretch
     undoes does not count, what it makes worse does.
@@ -43,7 +43,8 @@ def robustness(*, studies: Path, split: Path, checkpoint: Path, evaluation: Path
     films = films.take(films.labels >= 0)
     if not len(films):
         raise ContractError("the test films must have labels of the taxonomy, none has one")
-    cells = [(name, severity) for name in CORRUPTIONS for severity in sorted(set(model.recipe.evaluation.severities))]
+    wanted = {(name, severity) for name in CORRUPTIONS for severity in model.recipe.evaluation.severities}
+    cells = [cell for cell in EVERY_CELL if cell in wanted.union(PRESETS["clinical"])]
     score = partial(
         ScoredFilms.from_logits,
         labels=films.labels,
@@ -77,6 +78,5 @@ def _write(out: Path, report: RobustnessReport, films: FilmArray, *, seeds: Sequ
         write_json(folder / ROBUSTNESS_FILE, report)
         tidy_robustness(report, amounts=amounts).to_csv(folder / ROBUSTNESS_TABLE, index=False)
         (folder / "figures").mkdir()
-        if report.results:
-            draw_robustness(report, clinical=PRESETS["clinical"]).savefig(folder / "figures" / "robustness.png")
+        draw_robustness(report, clinical=PRESETS["clinical"]).savefig(folder / "figures" / "robustness.png")
         draw_corruptions(films.films[0], seed=seeds[0]).savefig(folder / "figures" / "corruptions.png")

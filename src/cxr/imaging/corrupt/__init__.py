@@ -1,5 +1,5 @@
 """Graded corruptions of radiographs as batched tensor operations."""
 
-from cxr.imaging.corrupt.catalogue import CORRUPTIONS, PRESETS, SEVERITIES, Corruption, corrupt
+from cxr.imaging.corrupt.catalogue import CORRUPTIONS, EVERY_CELL, PRESETS, SEVERITIES, Corruption, corrupt
 
-__all__ = ["CORRUPTIONS", "PRESETS", "SEVERITIES", "Corruption", "corrupt"]
+__all__ = ["CORRUPTIONS", "EVERY_CELL", "PRESETS", "SEVERITIES", "Corruption", "corrupt"]

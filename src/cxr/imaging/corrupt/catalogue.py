@@ -55,11 +55,12 @@ CORRUPTIONS: dict[str, Corruption] = {
 }
 """By name. Lengths are shares of the side, so that a corruption means the same at every input size."""
 
+EVERY_CELL = tuple((name, severity) for name in CORRUPTIONS for severity in SEVERITIES)
+"""Corruptions with their severities, in the order in which they are told."""
+
 PRESETS: dict[str, tuple[tuple[str, int], ...]] = {
-    "clinical": tuple(
-        (name, severity) for name, c in CORRUPTIONS.items() for severity in SEVERITIES if severity <= c.clinical
-    ),
-    "severe": tuple((name, severity) for name in CORRUPTIONS for severity in (3, 4, 5)),
+    "clinical": tuple((name, severity) for name, severity in EVERY_CELL if severity <= CORRUPTIONS[name].clinical),
+    "severe": tuple((name, severity) for name, severity in EVERY_CELL if severity >= 3),
 }
 """`clinical`: what happens in a well-run department. `severe`: what a radiologist would send back."""
 
