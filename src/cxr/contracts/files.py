@@ -76,6 +76,25 @@ def new_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
+def check_replaceable(folder: Path, mark: str) -> None:
+    """Raise `ContractError` unless a step may write `folder`: nothing is there, or what the same step wrote before.
+
+    Args:
+        folder: to be written, and replaced whole.
+        mark: file that the step always writes at the top of its folder.
+    """
+    if not folder.name or folder.name == "..":
+        raise ContractError(f"the folder to write must have a name, is {str(folder)!r}: name another with --out")
+    written = folder / mark
+    if not folder.exists() or (written.is_file() and not written.is_symlink()):  # a run links to its report
+        return
+    if not folder.is_dir() or any(folder.iterdir()):
+        raise ContractError(
+            f"{folder} would be replaced and must be a new or empty folder, or one that this step wrote before (with "
+            f"{mark} in it); it holds other files: name another with --out"
+        )
+
+
 def replace_folder(draft: Path, target: Path) -> None:
     """Rename the folder `draft` to `target`; a folder already there is moved aside first and then removed."""
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
