@@ -73,6 +73,15 @@ def test_combinations_missing_from_training_are_listed(films: pd.DataFrame):
     assert "adult" not in caveat.text
 
 
+def test_an_attribute_that_is_unknown_is_not_taken_for_absent(films: pd.DataFrame):
+    tuberculous = films["label"] == "Tuberculosis"
+    caveats = titled(data_caveats(films.assign(age_group=films["age_group"].mask(tuberculous)), FINDINGS))
+    trained = int((tuberculous & (films["split"] == "train")).sum())
+    words = f"Tuberculosis with age group adult (unknown of {trained:,} films)"
+    assert words in caveats["Combinations that may never have been seen in training"].text
+    assert "Combinations never seen in training" not in caveats
+
+
 def test_unknown_attributes_and_patients_are_listed():
     films = even_films()
     films.loc[films.index % 2 == 0, ["sex", "patient_id"]] = None

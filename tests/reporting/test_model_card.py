@@ -5,6 +5,7 @@ import msgspec
 import pytest
 
 from cxr.contracts.metrics import Estimate
+from cxr.reporting.caveats import data_caveats, training_caveats
 from cxr.reporting.model_card import render_model_card
 from support.audited import REASON
 from support.pages import markdown_tables, plain
@@ -19,7 +20,8 @@ def render(run: SyntheticRun) -> str:
         robustness=run.robustness,
         localisation=run.localisation,
         recipe=run.recipe,
-        training=run.films[run.films["split"] == "train"],
+        history=run.history,
+        films=run.films,
         shortcuts=run.shortcuts,
         unseen=run.unseen,
     )
@@ -62,6 +64,15 @@ def test_it_has_the_sections_of_a_model_card_in_order(card: str):
         "Provenance",
         "Reporting checklists",
     ]
+
+
+def test_the_limits_are_those_that_the_report_opens_with(card: str, run: SyntheticRun):
+    told = plain(card[card.index("## Limits") :])
+    for caveat in (*data_caveats(run.films, run.metrics.findings), *training_caveats(run.history, run.recipe)):
+        assert plain(caveat.text) in told, caveat.title
+    titles = [caveat.title for caveat in data_caveats(run.films, run.metrics.findings)]
+    assert titles
+    assert told.index("Shortcut risk") < told.index("Small subgroups")
 
 
 def test_training_sources_are_counted(card: str, run: SyntheticRun):

@@ -28,6 +28,41 @@ class Caveat:
     serious: bool = False
 
 
+def model_caveats(
+    *,
+    films: pd.DataFrame,
+    recipe: Recipe,
+    history: History,
+    metrics: MetricsReport,
+    calibration: Calibration,
+    robustness: RobustnessReport,
+    localisation: LocalisationReport,
+) -> Iterator[Caveat]:
+    """Every limit that is known of a model: those of report and model card.
+
+    Args:
+        films: of the study index, with `split` filled.
+        recipe: that made the model.
+        history: of its training.
+        metrics: of the test films.
+        calibration: of its probabilities.
+        robustness: of the test films.
+        localisation: likewise.
+    """
+    yield from data_caveats(films, metrics.findings)
+    yield from size_caveats(films, recipe)
+    yield from metric_caveats(metrics)
+    yield from calibration_caveats(calibration)
+    yield from robustness_caveats(robustness)
+    yield from localisation_caveats(localisation)
+    yield from training_caveats(history, recipe)
+
+
+def serious_first(caveats: Iterable[Caveat]) -> tuple[Caveat, ...]:
+    """In the order of a reader who may stop early."""
+    return tuple(sorted(caveats, key=lambda caveat: not caveat.serious))
+
+
 def data_caveats(films: pd.DataFrame, findings: tuple[str, ...]) -> Iterator[Caveat]:
     """Limits that follow from who is in the data: shortcuts, blind spots, unknown attributes.
 
@@ -186,13 +221,26 @@ def _single_class_sources(labelled: pd.DataFrame) -> Iterator[Caveat]:
 
 def _blind_spots(labelled: pd.DataFrame, findings: tuple[str, ...]) -> Iterator[Caveat]:
     training = labelled[labelled["split"] == Split.TRAIN]
-    gaps = []
+    gaps, unknown = [], []
     for attribute, label in ATTRIBUTES.items():
         if attribute == "source":
             continue
+        unsaid = training.loc[training[attribute].isna(), "label"].value_counts()
         for value in sorted(training[attribute].dropna().unique()):
             present = set(training.loc[training[attribute] == value, "label"])
-            gaps += [f"{finding} with {label} {value}" for finding in findings if finding not in present]
+            absent = [finding for finding in findings if finding not in present]
+            gaps += [f"{finding} with {label} {value}" for finding in absent if finding not in unsaid]
+            unknown += [
+                f"{finding} with {label} {value} (unknown of {unsaid[finding]:,} films)"
+                for finding in absent
+                if finding in unsaid
+            ]
+    if unknown:
+        yield Caveat(
+            title="Combinations that may never have been seen in training",
+            text=f"No training film is known to show: {_listed(unknown)}. They may be among the films that do not say.",
+            serious=True,
+        )
     if gaps:
         yield Caveat(
             title="Combinations never seen in training",

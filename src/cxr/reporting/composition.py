@@ -5,16 +5,7 @@ from dataclasses import dataclass
 
 from cxr.contracts.resolve import recipe_yaml
 from cxr.reporting import narrative
-from cxr.reporting.caveats import (
-    Caveat,
-    calibration_caveats,
-    data_caveats,
-    localisation_caveats,
-    metric_caveats,
-    robustness_caveats,
-    size_caveats,
-    training_caveats,
-)
+from cxr.reporting.caveats import Caveat, model_caveats, serious_first
 from cxr.reporting.checklists import claim_table, stard_ai_table
 from cxr.reporting.cohort import attribute_table, guess_from_source, source_table, split_table
 from cxr.reporting.forest import Forest, subgroup_forest
@@ -89,7 +80,7 @@ def compose_report(data: ReportData) -> Report:
         key_figures=figures,
         tables={table.name: table for table in tables},
         forest=subgroup_forest(data.metrics),
-        caveats=tuple(sorted(_caveats(data), key=lambda caveat: not caveat.serious)),
+        caveats=serious_first(_caveats(data)),
         pictures=data.pictures,
         samples=data.samples,
         recipe=recipe_yaml(data.recipe),
@@ -161,11 +152,13 @@ def _tables(data: ReportData) -> Iterator[Table]:
 def _caveats(data: ReportData) -> Iterator[Caveat]:
     if data.phantom:
         yield PHANTOMS
-    yield from data_caveats(data.films, data.metrics.findings)
-    yield from size_caveats(data.films, data.recipe)
-    yield from metric_caveats(data.metrics)
-    yield from calibration_caveats(data.calibration)
-    yield from robustness_caveats(data.robustness)
-    yield from localisation_caveats(data.localisation)
-    yield from training_caveats(data.history, data.recipe)
+    yield from model_caveats(
+        films=data.films,
+        recipe=data.recipe,
+        history=data.history,
+        metrics=data.metrics,
+        calibration=data.calibration,
+        robustness=data.robustness,
+        localisation=data.localisation,
+    )
     yield outside_caveat(data.unseen)

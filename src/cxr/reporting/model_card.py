@@ -1,16 +1,16 @@
 """The model card: what a bundle is for, what it is not for, how well it does, where it fails (Mitchell et al. 2019)."""
 
-from collections.abc import Iterator
-
 import pandas as pd
 
 from cxr.contracts.bundle import BundleManifest
+from cxr.contracts.checkpoint import History
 from cxr.contracts.crossval import Crossval
 from cxr.contracts.metrics import LocalisationReport, MetricsReport, RobustnessReport
 from cxr.contracts.recipe import Recipe
 from cxr.contracts.shortcuts import ShortcutReport
+from cxr.domain import Split
 from cxr.reporting import narrative
-from cxr.reporting.caveats import Caveat, calibration_caveats, localisation_caveats, metric_caveats, robustness_caveats
+from cxr.reporting.caveats import model_caveats, serious_first
 from cxr.reporting.checklists import claim_table, stard_ai_table
 from cxr.reporting.cohort import training_source_table
 from cxr.reporting.markdown import render_markdown
@@ -36,7 +36,8 @@ def render_model_card(
     robustness: RobustnessReport,
     localisation: LocalisationReport,
     recipe: Recipe,
-    training: pd.DataFrame,
+    history: History,
+    films: pd.DataFrame,
     shortcuts: ShortcutReport | None,
     unseen: Crossval | None,
 ) -> str:
@@ -51,12 +52,13 @@ def render_model_card(
         robustness: likewise.
         localisation: likewise.
         recipe: that made the model.
-        training: rows of the study index that the network was trained on.
+        history: of its training.
+        films: of the study index, with `split` filled.
         shortcuts: audit of the model; None where there was none.
         unseen: likewise, other networks of the recipe on sources that they never saw.
     """
     tables = (
-        training_source_table(training, manifest.findings),
+        training_source_table(films[films["split"] == Split.TRAIN], manifest.findings),
         overall_table(metrics),
         per_class_table(metrics),
         confusion_table(metrics),
@@ -86,16 +88,18 @@ def render_model_card(
         unseen=unseen_words(unseen),
         outside=outside_caveat(unseen),
         gaps=narrative.gaps(metrics, limit=recipe.evaluation.subgroup_gap),
-        caveats=(*_caveats(metrics, robustness, localisation), *calibration_caveats(manifest.calibration)),
+        caveats=serious_first(
+            model_caveats(
+                films=films,
+                recipe=recipe,
+                history=history,
+                metrics=metrics,
+                calibration=manifest.calibration,
+                robustness=robustness,
+                localisation=localisation,
+            )
+        ),
     )
-
-
-def _caveats(
-    metrics: MetricsReport, robustness: RobustnessReport, localisation: LocalisationReport
-) -> Iterator[Caveat]:
-    yield from metric_caveats(metrics)
-    yield from robustness_caveats(robustness)
-    yield from localisation_caveats(localisation)
 
 
 def _joined(findings: tuple[str, ...]) -> str:

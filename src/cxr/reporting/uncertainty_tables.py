@@ -69,6 +69,12 @@ def selective_table(metrics: MetricsReport, calibration: Calibration) -> Table |
         note=(
             "The limit is fitted on validation films so that the upper confidence limit of the wrong decisions among "
             "the films that are not referred is at most what is tolerated."
+            + (
+                ""
+                if selective.unlike_rate is not None
+                else " Films that are unlike the training films or barely pass the gate are referred as well; those of "
+                "high confidence count as decided here."
+            )
         ),
     )
 

@@ -198,7 +198,8 @@ def _write_model(folder: Path, model: Checkpoint, parts: _Parts, index: StudyInd
         shortcuts=parts.shortcuts,
         unseen=parts.unseen,
         recipe=recipe,
-        training=index.part(Split.TRAIN).films,
+        history=model.history,
+        films=index.films,
     )
     write_bytes(folder / MODEL_CARD_FILE, card.encode())
     files = {
