@@ -57,6 +57,13 @@ def test_values_are_those_of_sklearn():
     assert tuberculosis["auroc"].value == pytest.approx(
         oracle.roc_auc_score(films.labels == 2, films.probabilities[:, 2])
     )
+    pair = films.labels != 1
+    odds = films.probabilities[pair, 2] / films.probabilities[pair, 0]
+    assert tuberculosis["auroc_against_normal"].value == pytest.approx(
+        oracle.roc_auc_score(films.labels[pair] == 2, odds)
+    )
+    assert tuberculosis["auroc_against_normal"].value != pytest.approx(tuberculosis["auroc"].value, abs=1e-6)
+    assert "auroc_against_normal" not in report.per_class["Normal"]
     assert (report.films, report.patients) == (300, len(set(films.patients)))
 
 
@@ -67,7 +74,7 @@ def test_the_report_has_what_its_contract_says_and_survives_a_file(tmp_path):
         *("ece", "brier", "log_loss"),
     }
     assert set(report.per_class["Tuberculosis"]) == {
-        *("precision", "recall", "f1", "auroc", "auprc", "specificity"),
+        *("precision", "recall", "f1", "auroc", "auroc_against_normal", "auprc", "specificity"),
         *(f"sensitivity_at_specificity_{percent}" for percent in (95, 90, 70)),
         *(f"specificity_at_sensitivity_{percent}" for percent in (95, 90)),
     }
@@ -105,7 +112,15 @@ def test_an_absent_finding_is_undefined_and_left_out_of_the_averages():
     films = draw_films(200, findings=2)
     report = report_on(films)
     absent, present = report.per_class["Tuberculosis"], report.per_class["Pneumonia"]
-    for name in ("recall", "f1", "auroc", "auprc", "sensitivity_at_specificity_70", "specificity_at_sensitivity_90"):
+    for name in (
+        "recall",
+        "f1",
+        "auroc",
+        "auroc_against_normal",
+        "auprc",
+        "sensitivity_at_specificity_70",
+        "specificity_at_sensitivity_90",
+    ):
         assert absent[name].value is None
         assert absent[name].reason == "no film of Tuberculosis"
     assert absent["specificity"].value is not None
@@ -120,6 +135,13 @@ def test_one_finding_alone_has_an_accuracy_and_no_macro_average():
     assert report.overall["accuracy"].value is not None
     assert report.overall["macro_auroc"].reason == "only one finding among these films"
     assert report.per_class["Normal"]["auroc"].reason == "no film without Normal"
+
+
+def test_without_normal_films_nothing_is_told_from_them():
+    drawn = draw_films(200)
+    report = report_on(drawn.take(drawn.labels == 1))
+    for finding, reason in (("Pneumonia", "no film of Normal"), ("Tuberculosis", "no film of Normal")):
+        assert report.per_class[finding]["auroc_against_normal"].reason == reason
 
 
 def test_perfect_films_get_intervals_that_their_number_allows():

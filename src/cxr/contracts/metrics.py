@@ -193,7 +193,8 @@ class MetricsReport(Contract, frozen=True, kw_only=True):
         overall: accuracy, macro_precision, macro_recall, macro_f1, macro_auroc, macro_auprc, ece, brier, log_loss.
             Macro averages run over the findings that occur among the films; ece is over 15 bins of equal mass.
         per_class: finding to precision, recall, f1, auroc, auprc, specificity, sensitivity_at_specificity_<p>,
-            specificity_at_sensitivity_<p> (p in percent), each against the rest.
+            specificity_at_sensitivity_<p> (p in percent), each against the rest; and auroc_against_normal, of Normal
+            films and those of the finding alone by the odds of the one against the other.
         confusion: rows are true findings, columns decisions, in the order of `findings`.
         prediction_sets: null where the model has no limits for them (bundles of version 1).
         selective: null in version 1, like `gaps` being empty.

@@ -2,6 +2,6 @@
 
 from cxr.domain.radiograph import AgeGroup, Radiograph, Sex, View
 from cxr.domain.split import Split
-from cxr.domain.taxonomy import TAXONOMY, Taxonomy
+from cxr.domain.taxonomy import NORMAL, TAXONOMY, Taxonomy
 
-__all__ = ["TAXONOMY", "AgeGroup", "Radiograph", "Sex", "Split", "Taxonomy", "View"]
+__all__ = ["NORMAL", "TAXONOMY", "AgeGroup", "Radiograph", "Sex", "Split", "Taxonomy", "View"]

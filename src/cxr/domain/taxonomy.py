@@ -44,4 +44,7 @@ class Taxonomy:
         return finding if finding in self.findings else None
 
 
-TAXONOMY = Taxonomy(("Normal", "Pneumonia", "Tuberculosis"))
+NORMAL = "Normal"
+"""The absence of every other finding."""
+
+TAXONOMY = Taxonomy((NORMAL, "Pneumonia", "Tuberculosis"))

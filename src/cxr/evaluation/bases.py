@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from cxr.contracts.metrics import OperatingPoint
+from cxr.domain import NORMAL
 from cxr.evaluation.arrays import Mask
 from cxr.evaluation.bootstrap import Basis, ranking_limit, share_limit
 from cxr.evaluation.scored import ScoredFilms
@@ -13,6 +14,9 @@ Key = tuple[str, str]
 """Group and metric; the group is "overall", a finding, or the key of an operating point."""
 
 OVERALL = "overall"
+
+AGAINST_NORMAL = "auroc_against_normal"
+"""AUROC of a finding against Normal films alone."""
 
 
 def decision_bases(films: ScoredFilms) -> dict[Key, Basis]:
@@ -39,6 +43,19 @@ def ranking_bases(films: ScoredFilms, names: Iterable[str]) -> dict[Key, Basis]:
             limit = limits.get(name.partition("_at_")[0], ranking_limit(with_finding, without))
             bases[finding, name] = Basis(reason=reason, limit=limit)
     return bases
+
+
+def against_normal_bases(films: ScoredFilms) -> dict[Key, Basis]:
+    """The AUROC of each other finding against Normal."""
+    present = {finding: films.patients_of(films.labels == number) for number, finding in enumerate(films.findings)}
+    normal = present.pop(NORMAL)
+    return {
+        (finding, AGAINST_NORMAL): Basis(
+            reason="" if patients and normal else f"no film of {finding if normal else NORMAL}",
+            limit=ranking_limit(patients, normal),
+        )
+        for finding, patients in present.items()
+    }
 
 
 def point_bases(films: ScoredFilms, points: Sequence[OperatingPoint]) -> dict[Key, Basis]:

@@ -13,14 +13,12 @@ import pandas as pd
 
 from cxr.contracts.metrics import Estimate, GapState, OperatingPoint, SubgroupGap
 from cxr.contracts.recipe import EvaluationRecipe
+from cxr.domain import NORMAL
 from cxr.evaluation.arrays import Floats, Mask, ratio, weighted_mean
 from cxr.evaluation.bootstrap import PLACES, Basis, bootstrap, defined_resamples, estimate, share_limit
 from cxr.evaluation.discrimination import Ranking, auroc
 from cxr.evaluation.scored import ScoredFilms
 from cxr.evaluation.subgroups import split_films
-
-HEALTHY = "Normal"
-"""Its sensitivity is the specificity of everything else, and is not compared."""
 
 Measure = Callable[[Mask], Callable[[Floats], Floats]]
 """From the films of one side to a function from weights [b, n] to values [b]."""
@@ -119,7 +117,9 @@ def _comparisons(
     yield compare("macro_auroc", lambda side: _macro_auroc(films, side, ranked), _with_and_without(films, ranked))
     yield _accuracy(films, here, rest, compare, least)
     for point in points:
-        if point.name == "sensitivity_at_least" and point.finding != HEALTHY:
+        if (
+            point.name == "sensitivity_at_least" and point.finding != NORMAL
+        ):  # its sensitivity is the specificity of all else
             number = films.findings.index(point.finding)
             present, called = films.labels == number, films.probabilities[:, number] >= point.threshold
             yield compare(f"sensitivity/{point.key}", _share(called, present), [present])

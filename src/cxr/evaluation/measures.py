@@ -11,9 +11,19 @@ import numpy as np
 
 from cxr.contracts.metrics import OperatingPoint
 from cxr.contracts.recipe import EvaluationRecipe
+from cxr.domain import NORMAL
 from cxr.evaluation import confusion as decided
 from cxr.evaluation.arrays import Floats
-from cxr.evaluation.bases import OVERALL, Key, decision_bases, macro_bases, point_bases, ranking_bases
+from cxr.evaluation.bases import (
+    AGAINST_NORMAL,
+    OVERALL,
+    Key,
+    against_normal_bases,
+    decision_bases,
+    macro_bases,
+    point_bases,
+    ranking_bases,
+)
 from cxr.evaluation.bootstrap import Basis
 from cxr.evaluation.calibration import brier, expected_calibration_error, log_loss
 from cxr.evaluation.confusion import confusion
@@ -25,6 +35,7 @@ from cxr.evaluation.discrimination import (
     sensitivity_at_specificity,
     specificity_at_sensitivity,
 )
+from cxr.evaluation.mean_auroc import Ranked, mean_auroc
 from cxr.evaluation.scored import ScoredFilms
 from cxr.evaluation.thresholds import measure_operating_points
 
@@ -44,8 +55,9 @@ class FullMeasures:
         """Prepare the metrics of `films` at operating points and at the sensitivities and specificities of a recipe."""
         self._films, self._points = films, points
         self._ranked = ranked_metrics(recipe)
-        self._rankings = _rank(films)
+        self._rankings, self._against_normal = _rank(films), _rank_against_normal(films)
         self.bases = decision_bases(films) | ranking_bases(films, self._ranked) | point_bases(films, points)
+        self.bases |= against_normal_bases(films)
         self.bases |= macro_bases(films, self.bases, self._MACRO)
         self.bases[OVERALL, "ece"] = Basis(noise="raises")
         self.bases[OVERALL, "brier"] = self.bases[OVERALL, "log_loss"] = Basis()
@@ -57,6 +69,8 @@ class FullMeasures:
         for finding, ranking in zip(films.findings, self._rankings, strict=True):
             counts = ranking.count(weights)
             values |= {(finding, name): metric(counts) for name, metric in self._ranked.items()}
+        for finding, ranked in self._against_normal.items():
+            values[finding, AGAINST_NORMAL] = mean_auroc([ranked], weights)
         values |= _macro(films, values, self._MACRO)
         values[OVERALL, "ece"] = expected_calibration_error(films.probabilities, films.labels, weights)
         values[OVERALL, "brier"] = brier(films.probabilities, films.labels, weights)
@@ -95,6 +109,20 @@ def ranked_metrics(recipe: EvaluationRecipe) -> dict[str, RankedMetric]:
 
 def _rank(films: ScoredFilms) -> tuple[Ranking, ...]:
     return tuple(Ranking.of(scores, films.labels == number) for number, scores in enumerate(films.probabilities.T))
+
+
+def _rank_against_normal(films: ScoredFilms) -> dict[str, Ranked]:
+    """Finding to its films and the Normal ones, by the odds of the one against the other; all films where it has none.
+
+    What rests on films without either is undefined by its basis.
+    """
+    found: dict[str, Ranked] = {}
+    for number, finding in enumerate(films.findings):
+        if finding != NORMAL:
+            rows = np.flatnonzero(np.isin(films.labels, (number, films.findings.index(NORMAL))))
+            rows = rows if len(rows) else np.arange(len(films))
+            found[finding] = rows, Ranking.of(films.log_odds(finding, NORMAL)[rows], films.labels[rows] == number)
+    return found
 
 
 def _of_decisions(films: ScoredFilms, weights: Floats) -> Values:

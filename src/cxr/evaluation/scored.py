@@ -64,6 +64,12 @@ class ScoredFilms:
         """Positions of the findings that occur among the films."""
         return tuple(int(number) for number in np.unique(self.labels))
 
+    def log_odds(self, finding: str, against: str) -> Floats:
+        """float64 [n], of one finding against another: what the others take of the probability is left out."""
+        likely = np.log(np.maximum(self.probabilities, np.finfo(np.float64).tiny))
+        odds: Floats = likely[:, self.findings.index(finding)] - likely[:, self.findings.index(against)]
+        return odds
+
     def take(self, rows: Mask) -> "ScoredFilms":
         """The films of a mask, their patients counted anew."""
         _, patients = np.unique(self.patients[rows], return_inverse=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from cxr.contracts.crossval import PairScore, SourceScore, UnseenTrust
 from cxr.contracts.metrics import Estimate
-from cxr.domain import TAXONOMY
+from cxr.domain import NORMAL
 from cxr.evaluation.arrays import Floats, Ints, Mask
 from cxr.evaluation.bases import OVERALL
 from cxr.evaluation.bootstrap import Basis, bootstrap, estimate
@@ -25,8 +25,6 @@ from cxr.evaluation.selective import measure_decided
 
 FEWEST = 10
 """Patients; a source with fewer of a finding counts as one that lacks it."""
-
-_NORMAL = TAXONOMY.findings[0]
 
 Values = Mapping[tuple[str, ...], Floats]
 
@@ -206,7 +204,7 @@ def _macro_rankings(unseen: UnseenFilms, source: str) -> list[list[Ranked]]:
 
 def _pairs(unseen: UnseenFilms) -> list[_Pair]:
     """A finding against Normal films of its own source, or of every source when its own lacks them."""
-    normal = unseen.films.findings.index(_NORMAL)
+    normal = unseen.films.findings.index(NORMAL)
     with_normal = [source for source in unseen.names if normal in unseen.own(source)]
     return [
         (unseen.films.findings[number], source, other)
@@ -222,7 +220,7 @@ def _pair_rows(unseen: UnseenFilms, pair: _Pair) -> tuple[Mask, Mask]:
     finding, source, other = pair
     findings, labels = unseen.films.findings, unseen.films.labels
     with_finding = unseen.of(source) & (labels == findings.index(finding))
-    without = unseen.of(other) & (labels == findings.index(_NORMAL))
+    without = unseen.of(other) & (labels == findings.index(NORMAL))
     both = np.isin(unseen.folds, np.intersect1d(unseen.folds[with_finding], unseen.folds[without]))
     return with_finding & both, without & both
 
@@ -230,12 +228,11 @@ def _pair_rows(unseen: UnseenFilms, pair: _Pair) -> tuple[Mask, Mask]:
 def _pair_rankings(unseen: UnseenFilms, pair: _Pair) -> list[Ranked]:
     """For each network, films by the odds of the finding against Normal: what the third takes is left out."""
     with_finding, without = _pair_rows(unseen, pair)
-    number, normal = (unseen.films.findings.index(name) for name in (pair[0], _NORMAL))
+    odds = unseen.films.log_odds(pair[0], NORMAL)
     found = []
     for fold in np.unique(unseen.folds[with_finding]):
         rows = np.flatnonzero((with_finding | without) & (unseen.folds == fold))
-        likely = np.log(np.maximum(unseen.films.probabilities[rows], np.finfo(np.float64).tiny))
-        found.append((rows, Ranking.of(likely[:, number] - likely[:, normal], with_finding[rows])))
+        found.append((rows, Ranking.of(odds[rows], with_finding[rows])))
     return found
 
 

@@ -24,6 +24,7 @@ _LABELS: dict[str, tuple[str, Style]] = {
     "recall": ("Recall", "share"),
     "f1": ("F1", "score"),
     "auroc": ("AUROC", "score"),
+    "auroc_against_normal": ("AUROC against Normal alone", "score"),
     "auprc": ("AUPRC", "score"),
     "sensitivity": ("Sensitivity", "share"),
     "specificity": ("Specificity", "share"),
