@@ -182,7 +182,17 @@ def write_film(path, rng):
     Image.fromarray(grey.astype(np.uint8)).save(path)
 
 
-def test_a_bundle_reads_anothers_index_and_tells_what_it_left_out(small_run, tmp_path):
+def test_films_of_sources_that_the_bundle_learnt_are_no_outside_test(small_run, noise_studies, tmp_path, caplog):
+    given = {"bundle": small_run.folder / "bundle", "data": str(noise_studies)}
+    evaluate_bundle(**given, out=tmp_path / "out")
+    films = StudyIndex.read(noise_studies).films
+    assert f"{films['source'].notna().sum()} of {len(films)} films are of sources that the bundle learnt" in caplog.text
+    caplog.clear()
+    evaluate_bundle(**given, split=noise_studies, out=tmp_path / "own")
+    assert "learnt" not in caplog.text
+
+
+def test_a_bundle_reads_anothers_index_and_tells_what_it_left_out(small_run, tmp_path, caplog):
     rng = np.random.default_rng(0)
     names = [f"film {number}.png" for number in range(8)]
     for name in names[:-1]:
@@ -192,6 +202,7 @@ def test_a_bundle_reads_anothers_index_and_tells_what_it_left_out(small_run, tmp
     table.to_parquet(tmp_path / "index.parquet")
     report = evaluate_bundle(bundle=small_run.folder / "bundle", data=str(tmp_path), out=tmp_path / "out")
     assert report.films == 6
+    assert "sources that the bundle learnt" not in caplog.text
     rejected = pd.read_csv(tmp_path / "out" / "rejected.csv")
     assert dict(zip(rejected["name"], rejected["code"], strict=True)) == {
         "film 6.png": "unknown_label",

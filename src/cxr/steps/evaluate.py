@@ -142,7 +142,7 @@ def evaluate_bundle(*, bundle: Path, data: str, out: Path, split: Path | None = 
 
     Films that its service would refer for being unlike its training films, or refuse as no chest film, are referred
     here too; films that are smaller than the service takes are measured like any other. Intervals, operating points and
-    flags are as the bundle's recipe has them.
+    flags are as the bundle's recipe has them. Films of sources that the bundle learnt are told in a warning.
 
     Args:
         bundle: folder.
@@ -164,6 +164,8 @@ def evaluate_bundle(*, bundle: Path, data: str, out: Path, split: Path | None = 
     manifest = session.manifest
     with _studies(data, manifest.preprocessing) as (studies, lists):
         index = StudyIndex.read(split or studies)
+        if split is None:
+            _warn_of_known(index, manifest.provenance.training_sources)
         films = load_films(studies, index.part(Split.TEST) if split else index, manifest.preprocessing)
         outputs = session.infer(films.films)
         interpreter = Interpreter.read(bundle, manifest=manifest, digest=session.digest)
@@ -177,6 +179,18 @@ def evaluate_bundle(*, bundle: Path, data: str, out: Path, split: Path | None = 
             index=index.digest,
             model=session.digest,
             lists=lists,
+        )
+
+
+def _warn_of_known(index: StudyIndex, learnt: tuple[str, ...]) -> None:
+    known = index.films["source"].isin(learnt)
+    if known.any():
+        logger.warning(
+            "%d of %d films are of sources that the bundle learnt (%s): this is no test of films from elsewhere, "
+            "and the model may have learnt these very films",
+            known.sum(),
+            len(index),
+            ", ".join(sorted(index.films["source"][known].unique())),
         )
 
 

@@ -134,7 +134,8 @@ def _lacks(index: StudyIndex, fold: Fold) -> str:
     for part in (Split.TRAIN, Split.VALIDATION):
         present = set(films["label"][films["split"] == part])
         if missing := [name for name in TAXONOMY if name not in present]:
-            return f"the {part} films have no {' and no '.join(missing)}"
+            shared = f" ({len(fold.excluded):,} films are of patients of both sides)" if fold.excluded else ""
+            return f"the {part} films have no {' and no '.join(missing)}{shared}"
     return ""
 
 

@@ -138,6 +138,13 @@ def _caveats(films: pd.DataFrame, unlabelled: int, recipe: SplitRecipe) -> list[
             f"The patient of {unknown:,} of {len(films):,} films is unknown: two films of one patient may be in two "
             "parts unless they look alike."
         )
+    numbered = films.groupby("patient_id")["source"].nunique()
+    if shared := int((numbered > 1).sum()):
+        caveats.append(
+            f"{shared:,} values of patient_id occur in more than one source and are taken for one patient each, whose "
+            "films stay in one part and out of training where any of their sources is withheld. Where every hospital "
+            "numbers its own patients, put the source before the number and ingest again."
+        )
     sources = set(films["source"].dropna())
     for link in recipe.linked_sources:
         present = sorted(sources & set(link))
