@@ -106,6 +106,13 @@ evaluate-robustness: $(READY) ## Accuracy and AUROC under graded corruptions
 explainability: $(READY) ## Activation maps and how well they find the lesions
 	$(BIN)/cxr explain --run $(RUN) $(ARGS)
 
+.PHONY: crossval
+crossval: $(READY) ## Withhold every source from a training of its own; the figures go into RUN's bundle, card and report
+	$(BIN)/cxr crossval --leave-one-source-out --run $(RUN) $(ARGS)
+	$(BIN)/cxr package --run $(RUN) --crossval $(RUN)/crossval
+	$(BIN)/cxr register --run $(RUN)
+	$(BIN)/cxr report --run $(RUN)
+
 .PHONY: report
 report: $(READY) ## Write RUN's report.html and TECHNICAL_REPORT.md again
 	$(BIN)/cxr report --run $(RUN) $(ARGS)
