@@ -108,9 +108,9 @@ explainability: $(READY) ## Activation maps and how well they find the lesions
 
 .PHONY: crossval
 crossval: $(READY) ## Withhold every source from a training of its own; the figures go into RUN's bundle, card and report
-	$(BIN)/cxr crossval --leave-one-source-out --run $(RUN) $(ARGS)
+	$(BIN)/cxr crossval --leave-one-source-out --run $(RUN) --recipe $(RUN)/checkpoint/recipe.json $(ARGS)
 	$(BIN)/cxr package --run $(RUN) --crossval $(RUN)/crossval
-	$(BIN)/cxr register --run $(RUN)
+	$(BIN)/cxr register --run $(RUN) --tracking-uri sqlite:///$(abspath $(RUN)/..)/mlflow.db
 	$(BIN)/cxr report --run $(RUN)
 
 .PHONY: report

@@ -22,7 +22,7 @@ def robustness(
         split: From split.
         checkpoint: From train.
         evaluation: From evaluate.
-        robustness: Every corruption at every severity, with drops against clean films.
+        robustness: Corruptions of the recipe's severities and of the clinical preset, with drops against clean films.
         metrics: The drops under each preset.
     """
     from pathlib import Path

@@ -8,7 +8,7 @@ from pathlib import Path
 from kfp.dsl.graph_component import GraphComponent
 
 from cxr.contracts.checkpoint import RECIPE_FILE
-from cxr.contracts.files import file_digest, write_json
+from cxr.contracts.files import check_replaceable, file_digest, write_json
 from cxr.contracts.recipe import Recipe
 from cxr.contracts.resolve import recipe_text
 from cxr.errors import PipelineError
@@ -46,7 +46,9 @@ def run_training(
 
     Raises:
         PipelineError: a step failed; the message is the step's own.
+        ContractError: `run` is a folder of other files than a run's.
     """
+    check_replaceable(run, RECIPE_FILE)
     root = run.absolute().parent
     scratch = root / SCRATCH
     scratch.mkdir(parents=True, exist_ok=True)

@@ -5,23 +5,7 @@ import yaml
 from click.testing import CliRunner
 
 from cxr.cli import main
-from cxr.cli.options import MARKS
-from cxr.contracts import (
-    bundle,
-    checkpoint,
-    crossval,
-    deployment,
-    drift,
-    gate,
-    ingest,
-    metrics,
-    registration,
-    search_report,
-    shortcuts,
-    split,
-)
 from cxr.contracts.resolve import resolve_recipe
-from cxr.steps import report
 
 
 @pytest.fixture
@@ -103,6 +87,7 @@ def test_ingest_split_and_train_write_into_the_run(cxr, tmp_path):
         ("evaluate", "--bundle", "b", "--data", "site/index.csv", "--out", "site"),
         ("report", "--run", "site", "--out", "site"),
         ("ingest", "phantom:3", "--out", "."),
+        ("ingest", "studies/new"),
         ("ingest", "phantom:3", "--out", "site/index.csv"),
     ],
 )
@@ -110,11 +95,18 @@ def test_a_folder_with_somebodys_files_is_never_replaced(cxr, tmp_path, command)
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "index.csv").write_text("path,label\na.png,Normal\n")
     (tmp_path / "site" / "page.html").touch()
-    (tmp_path / "site" / "report.html").symlink_to("page.html")
+    (tmp_path / "site" / "TECHNICAL_REPORT.md").symlink_to("page.html")
+    (tmp_path / "studies" / "new").mkdir(parents=True)
+    (tmp_path / "studies" / "ingest.json").touch()
     failed = cxr(*command)
     assert failed.exit_code == 1
     assert "name another" in failed.stderr
-    assert sorted(path.name for path in (tmp_path / "site").iterdir()) == ["index.csv", "page.html", "report.html"]
+    assert (tmp_path / "studies" / "new").is_dir()
+    assert sorted(path.name for path in (tmp_path / "site").iterdir()) == [
+        "TECHNICAL_REPORT.md",
+        "index.csv",
+        "page.html",
+    ]
 
 
 def test_what_a_step_wrote_is_replaced_when_it_runs_again(cxr, tmp_path):
@@ -122,18 +114,6 @@ def test_what_a_step_wrote_is_replaced_when_it_runs_again(cxr, tmp_path):
     for films in (20, 30):
         assert cxr("ingest", f"phantom:{films}?side=96", "--set", "preprocessing.size=32").exit_code == 0
         assert json.loads((tmp_path / "studies" / "ingest.json").read_text())["read"] == films
-
-
-def test_every_step_is_known_by_a_file_that_it_writes():
-    assert MARKS == {
-        "studies": ingest.INGEST_FILE, "split": split.SPLIT_FILE, "search": search_report.SEARCH_FILE,
-        "checkpoint": checkpoint.HISTORY_FILE, "crossval": crossval.CROSSVAL_FILE, "evaluation": metrics.METRICS_FILE,
-        "robustness": metrics.ROBUSTNESS_FILE, "explanation": metrics.LOCALISATION_FILE,
-        "audit": shortcuts.SHORTCUTS_FILE, "drift": drift.REFERENCE_FILE, "gate": gate.GATE_FILE,
-        "bundle": bundle.BUNDLE_FILE, "registration": registration.REGISTRATION_FILE,
-        "promotion": registration.PROMOTION_FILE, "report": report.REPORT_FILE,
-        "deployed": deployment.DEPLOYED_FILE, "promoted": deployment.PROMOTED_FILE,
-    }  # fmt: skip
 
 
 def test_ingest_lists_what_it_refused(cxr, tmp_path):

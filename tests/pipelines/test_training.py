@@ -13,6 +13,7 @@ from cxr.adapters.registry import CHAMPION, Registry
 from cxr.contracts.files import read_json
 from cxr.contracts.metrics import MetricsReport
 from cxr.contracts.registration import Registration
+from cxr.contracts.run_folders import MARKS
 from pipelines.flow import Outputs
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +52,16 @@ def test_a_recipe_is_refused_before_anything_runs(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_folder_with_somebodys_films_becomes_no_run(tmp_path: Path) -> None:
+    film = tmp_path / "site" / "studies" / "film.png"
+    film.parent.mkdir(parents=True)
+    film.touch()
+    done = pipeline("--data", "phantom:9", run=tmp_path / "site")
+    assert done.returncode == 1
+    assert "must be a new or empty folder" in done.stderr
+    assert film.exists()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_run_ends_with_a_report_and_a_registered_model_and_may_be_repeated(tmp_path: Path) -> None:
@@ -61,6 +72,7 @@ def test_a_run_ends_with_a_report_and_a_registered_model_and_may_be_repeated(tmp
     assert run.resolve() == runs / "a"
     for name in (*Outputs._fields, "promotion", "figures", "metrics"):
         assert any((run / name).iterdir()), name
+    assert {name for name, mark in MARKS.items() if (run / name / mark).is_file()} == {*Outputs._fields, "promotion"}
     for name in ("report.html", "TECHNICAL_REPORT.md", "recipe.json"):
         assert (run / name).stat().st_size
     assert json.loads((run / "recipe.json").read_text())["search"]["trials"] == 2

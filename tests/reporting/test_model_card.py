@@ -2,6 +2,7 @@ import re
 from dataclasses import replace
 
 import msgspec
+import pandas as pd
 import pytest
 
 from cxr.contracts.metrics import Estimate
@@ -13,6 +14,13 @@ from support.synthetic_run import SyntheticRun
 from support.withheld import LACKS
 
 
+def with_unlabelled(films: pd.DataFrame) -> pd.DataFrame:
+    """The films, and more that nobody labelled, as an index has them."""
+    more = films.iloc[[*range(len(films)), *range(40)]].reset_index(drop=True)
+    more.loc[more.index >= len(films), ["label", "split", "patient_id"]] = None
+    return more
+
+
 def render(run: SyntheticRun) -> str:
     return render_model_card(
         manifest=run.manifest,
@@ -21,7 +29,7 @@ def render(run: SyntheticRun) -> str:
         localisation=run.localisation,
         recipe=run.recipe,
         history=run.history,
-        films=run.films,
+        films=with_unlabelled(run.films),
         shortcuts=run.shortcuts,
         unseen=run.unseen,
     )

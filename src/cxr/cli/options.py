@@ -8,27 +8,6 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-MARKS = {
-    "studies": "ingest.json",
-    "split": "split.json",
-    "search": "search.json",
-    "checkpoint": "history.json",
-    "crossval": "crossval.json",
-    "evaluation": "metrics.json",
-    "robustness": "robustness.json",
-    "explanation": "localisation.json",
-    "audit": "shortcuts.json",
-    "drift": "reference.json",
-    "gate": "gate.json",
-    "bundle": "bundle.json",
-    "registration": "registration.json",
-    "promotion": "promotion.json",
-    "report": "report.html",
-    "deployed": "deployed.json",
-    "promoted": "promoted.json",
-}
-"""Folder of a run to the file by which it is known: no step replaces a folder that is not such a one."""
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
@@ -44,12 +23,14 @@ def step_folders(*reads: str, writes: str) -> Callable[[F], F]:
         @functools.wraps(function)
         def command(run: Path, **given: Any) -> None:
             from cxr.contracts.files import check_replaceable
+            from cxr.contracts.run_folders import MARKS
 
             for name in reads:
                 given[name] = given[name] or run / name
             elsewhere = Path(writes) if given.get("bundle") and "bundle" not in reads else run / writes
             given["out"] = given["out"] or elsewhere
-            check_replaceable(given["out"], MARKS[writes])
+            inputs = [given[name] for name in reads] + [Path(data) for data in [given.get("data")] if data]
+            check_replaceable(given["out"], MARKS[writes], reads=inputs)
             if given.get("recipe", "") is None:
                 given["recipe"] = str(run / "search" / "recipe.json")
             say(function(**given))

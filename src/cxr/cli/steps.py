@@ -7,7 +7,6 @@ import click
 import msgspec
 
 from cxr.cli.options import (
-    MARKS,
     PATH,
     device,
     experiment,
@@ -47,9 +46,10 @@ def ingest(data: str, out: Path, workers: int | None, recipe: Recipe) -> None:
     DATA is a folder CLASS/FILES, a CSV or Parquet index, one picture, phantom:N, kaggle:OWNER/SET or s3://BUCKET/PREFIX.
     """
     from cxr.contracts.files import check_replaceable
+    from cxr.contracts.run_folders import MARKS
     from cxr.steps.ingest import ingest as step
 
-    check_replaceable(out, MARKS["studies"])
+    check_replaceable(out, MARKS["studies"], reads=[Path(data)])
     say(step(data=data, out=out, recipe=recipe, workers=workers))
     rejected = (out / "rejected.csv").read_text(encoding="utf-8")
     if rejected.count("\n") > 1:

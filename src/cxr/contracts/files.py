@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -76,22 +76,26 @@ def new_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def check_replaceable(folder: Path, mark: str) -> None:
+def check_replaceable(folder: Path, mark: str, *, reads: Iterable[Path] = ()) -> None:
     """Raise `ContractError` unless a step may write `folder`: nothing is there, or what the same step wrote before.
 
     Args:
         folder: to be written, and replaced whole.
         mark: file that the step always writes at the top of its folder.
+        reads: what the step reads, which may not lie in the folder.
     """
     if not folder.name or folder.name == "..":
-        raise ContractError(f"the folder to write must have a name, is {str(folder)!r}: name another with --out")
+        raise ContractError(f"the folder to write must have a name, is {str(folder)!r}: name another")
+    for read in reads:
+        if read.exists() and read.resolve().is_relative_to(folder.resolve()):
+            raise ContractError(f"{folder} would be replaced and must not hold what is read, {read}: name another")
     written = folder / mark
     if not folder.exists() or (written.is_file() and not written.is_symlink()):  # a run links to its report
         return
     if not folder.is_dir() or any(folder.iterdir()):
         raise ContractError(
             f"{folder} would be replaced and must be a new or empty folder, or one that this step wrote before (with "
-            f"{mark} in it); it holds other files: name another with --out"
+            f"{mark} in it); it holds other files: name another"
         )
 
 

@@ -236,7 +236,8 @@ class RobustnessReport(Contract, frozen=True, kw_only=True):
     """The whole grid and the mean over each preset.
 
     Attributes:
-        presets: preset name ("clinical", "severe") to accuracy, macro_auroc, accuracy_drop, macro_auroc_drop.
+        presets: preset name ("clinical", "severe") to accuracy, macro_auroc, accuracy_drop, macro_auroc_drop; null
+            where not all of a preset was measured.
     """
 
     version: Literal[1] = 1

@@ -117,9 +117,8 @@ def _comparisons(
     yield compare("macro_auroc", lambda side: _macro_auroc(films, side, ranked), _with_and_without(films, ranked))
     yield _accuracy(films, here, rest, compare, least)
     for point in points:
-        if (
-            point.name == "sensitivity_at_least" and point.finding != NORMAL
-        ):  # its sensitivity is the specificity of all else
+        # The sensitivity of Normal is the specificity of everything else.
+        if point.name == "sensitivity_at_least" and point.finding != NORMAL:
             number = films.findings.index(point.finding)
             present, called = films.labels == number, films.probabilities[:, number] >= point.threshold
             yield compare(f"sensitivity/{point.key}", _share(called, present), [present])

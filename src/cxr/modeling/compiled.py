@@ -47,7 +47,7 @@ def compiled(network: nn.Module, compiler: Compiler, device: torch.device) -> Pa
             reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise TrainingError(
                 f"schedule.compiler: {compiler} failed ({reason}); inductor needs a C++ compiler (g++, or the one that "
-                "CXX names) and Python's headers (python3-dev); choose none to train without"
+                "CXX names) and Python's headers (python3-dev), on a GPU also Triton; choose none to train without"
             ) from error
 
     return run

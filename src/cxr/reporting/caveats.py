@@ -41,7 +41,7 @@ def model_caveats(
     """Every limit that is known of a model: those of report and model card.
 
     Args:
-        films: of the study index, with `split` filled.
+        films: of the study index, with `split` filled; those without a label are in no part and are left out.
         recipe: that made the model.
         history: of its training.
         metrics: of the test films.
@@ -49,6 +49,7 @@ def model_caveats(
         robustness: of the test films.
         localisation: likewise.
     """
+    films = films.dropna(subset=["label", "split"])
     yield from data_caveats(films, metrics.findings)
     yield from size_caveats(films, recipe)
     yield from metric_caveats(metrics)

@@ -9,6 +9,7 @@ from cxr.contracts.metrics import (
     RobustnessReport,
     Subgroup,
 )
+from cxr.domain import NORMAL
 from cxr.reporting.tables import Cell, Number, Table, count, metric_cells, metric_columns, metric_label
 
 _POINT_METRICS = ("sensitivity", "specificity", "ppv", "npv")
@@ -28,9 +29,11 @@ def overall_table(metrics: MetricsReport) -> Table:
 
 
 def per_class_table(metrics: MetricsReport) -> Table:
-    """Each finding against the rest: metrics down, findings across."""
-    names = metric_columns(list(metrics.per_class.values()))
-    cells = {finding: metric_cells(metrics.per_class[finding], names) for finding in metrics.findings}
+    """Each finding against the rest, and against Normal: metrics down, findings across."""
+    longest_first = sorted(metrics.per_class.values(), key=len, reverse=True)  # Normal is not told from itself
+    names = metric_columns(longest_first)
+    itself = f"{NORMAL} is what it is told from"
+    cells = {finding: metric_cells(metrics.per_class[finding], names, absent=itself) for finding in metrics.findings}
     return Table(
         name="per-class",
         caption="Each finding against the rest",

@@ -24,7 +24,7 @@ def draw_robustness(report: RobustnessReport, *, clinical: Sequence[tuple[str, i
     """What each corruption costs at each severity, in points of accuracy and in macro AUROC.
 
     Numbers in bold differ from clean films (the 95% interval of the paired drop leaves out zero); frames mark what a
-    well-run department meets.
+    well-run department meets, dashes what was not measured.
 
     Args:
         report: a grid of at least one cell.
@@ -78,10 +78,14 @@ def _heat_map(
     least = 10 if share else 0.05
     most = max(least, np.abs(np.nan_to_num(values)).max())
     axes.imshow(np.nan_to_num(values), cmap=_LOSS, vmin=-most, vmax=most, aspect="auto")
+    for row, column in np.argwhere(np.isnan(values)):
+        axes.text(column, row, "—", ha="center", va="center", fontsize=8, color=GREY)
     for (corruption, severity), drop in drops.items():
         row, column = names.index(corruption), severities.index(severity)
         value = values[row, column]
-        text = "—" if np.isnan(value) else f"{value:.1f}" if share else f"{value:.3f}"
+        if np.isnan(value):
+            continue
+        text = f"{value:.1f}" if share else f"{value:.3f}"
         colour = "white" if value > 0.62 * most or value < -0.75 * most else INK
         weight = "bold" if drop.low is not None and drop.high is not None and drop.low * drop.high > 0 else "normal"
         text = text.replace("-", "−")

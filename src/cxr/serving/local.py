@@ -18,7 +18,7 @@ import httpx
 
 from cxr.adapters.registry import CHAMPION, Registry
 from cxr.contracts.bundle import BUNDLE_FILE, read_bundle
-from cxr.contracts.files import file_digest, new_folder
+from cxr.contracts.files import check_replaceable, file_digest, new_folder
 from cxr.errors import RegistryError, ServingError
 from cxr.programs import program
 from cxr.serving.security.keys import Scope, create_key
@@ -152,6 +152,7 @@ def champion_bundle(*, run: Path, state: Path, tracking_uri: str, model_name: st
         )
     digest = read_bundle(source).digest
     if not (target / BUNDLE_FILE).exists() or file_digest(target / BUNDLE_FILE) != digest:
+        check_replaceable(target, BUNDLE_FILE)
         with new_folder(target) as draft:
             shutil.copytree(source, draft, dirs_exist_ok=True)
     return target

@@ -134,8 +134,9 @@ def _lacks(index: StudyIndex, fold: Fold) -> str:
     for part in (Split.TRAIN, Split.VALIDATION):
         present = set(films["label"][films["split"] == part])
         if missing := [name for name in TAXONOMY if name not in present]:
-            shared = f" ({len(fold.excluded):,} films are of patients of both sides)" if fold.excluded else ""
-            return f"the {part} films have no {' and no '.join(missing)}{shared}"
+            why = "of patients of both sides, like a film of the other, or of no source"
+            left_out = f" ({len(fold.excluded):,} films are left out: {why})" if fold.excluded else ""
+            return f"the {part} films have no {' and no '.join(missing)}{left_out}"
     return ""
 
 
