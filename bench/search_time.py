@@ -39,29 +39,30 @@ def main() -> None:
         root = Path(temporary)
         studies, parts, search, scratch = (root / name for name in ("studies", "split", "search", "scratch"))
         films = {"studies": studies, "split": parts}
-        seconds: dict[str, float] = {}
-
-        def timed(name: str, step: Callable[[], object]) -> None:
-            start = time.perf_counter()
-            step()
-            seconds[name] = time.perf_counter() - start
-
-        timed("ingest", lambda: ingest(data=given.data, out=studies, recipe=recipe))
-        timed("split", lambda: split(studies=studies, out=parts, recipe=recipe))
-        timed(
-            f"search, {recipe.search.trials} trials",
-            lambda: tune(**films, recipe=recipe, out=search, scratch=scratch, device=given.device),
-        )
+        ingested = timed(lambda: ingest(data=given.data, out=studies, recipe=recipe))
+        divided = timed(lambda: split(studies=studies, out=parts, recipe=recipe))
+        searched = timed(lambda: tune(**films, recipe=recipe, out=search, scratch=scratch, device=given.device))
         best = read_json(search / RECIPE_FILE, Recipe)
-        timed(
-            f"training, {best.schedule.epochs} epochs",
-            lambda: train(**films, recipe=best, out=root / "checkpoint", scratch=scratch, device=given.device),
+        trained = timed(
+            lambda: train(**films, recipe=best, out=root / "checkpoint", scratch=scratch, device=given.device)
         )
         count = len(StudyIndex.read(parts).films)
     print(f"{count} films, {best.model.architecture}, {best.preprocessing.size} px, {device.type}")
-    for name, value in seconds.items():
-        print(f"{name:24} {value:9.1f} s")
-    print(f"{'search and training':24} {sum(list(seconds.values())[2:]):9.1f} s")
+    for name, seconds in {
+        "ingest": ingested,
+        "split": divided,
+        f"search, {recipe.search.trials} trials": searched,
+        f"training, {best.schedule.epochs} epochs": trained,
+        "search and training": searched + trained,
+    }.items():
+        print(f"{name:24} {seconds:9.1f} s")
+
+
+def timed(step: Callable[[], object]) -> float:
+    """Seconds that a step takes."""
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cxr.contracts.files import new_folder
+from cxr.contracts.run_folders import REPORT_FILE, TECHNICAL_REPORT_FILE
 
 logger = logging.getLogger(__name__)
 
 LAST = "last"
 
 _COPIED = {".csv", ".html", ".json", ".md", ".txt", ".yaml"}
-_FROM_REPORT = ("report.html", "TECHNICAL_REPORT.md", "figures", "metrics")
+_FROM_REPORT = (REPORT_FILE, TECHNICAL_REPORT_FILE, "figures", "metrics")
 
 
 def collect(artifacts: Mapping[str, Path], run: Path) -> None:

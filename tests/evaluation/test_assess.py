@@ -140,8 +140,8 @@ def test_one_finding_alone_has_an_accuracy_and_no_macro_average():
 def test_without_normal_films_nothing_is_told_from_them():
     drawn = draw_films(200)
     report = report_on(drawn.take(drawn.labels == 1))
-    for finding, reason in (("Pneumonia", "no film of Normal"), ("Tuberculosis", "no film of Normal")):
-        assert report.per_class[finding]["auroc_against_normal"].reason == reason
+    for finding in ("Pneumonia", "Tuberculosis"):
+        assert report.per_class[finding]["auroc_against_normal"].reason == "no film of Normal"
 
 
 def test_perfect_films_get_intervals_that_their_number_allows():

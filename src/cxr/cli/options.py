@@ -22,15 +22,11 @@ def step_folders(*reads: str, writes: str) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         @functools.wraps(function)
         def command(run: Path, **given: Any) -> None:
-            from cxr.contracts.files import check_replaceable
-            from cxr.contracts.run_folders import MARKS
-
             for name in reads:
                 given[name] = given[name] or run / name
             elsewhere = Path(writes) if given.get("bundle") and "bundle" not in reads else run / writes
             given["out"] = given["out"] or elsewhere
-            inputs = [given[name] for name in reads] + [Path(data) for data in [given.get("data")] if data]
-            check_replaceable(given["out"], MARKS[writes], reads=inputs)
+            may_be_written(given["out"], writes, *(given[name] for name in (*reads, "data") if given.get(name)))
             if given.get("recipe", "") is None:
                 given["recipe"] = str(run / "search" / "recipe.json")
             say(function(**given))
@@ -42,6 +38,14 @@ def step_folders(*reads: str, writes: str) -> Callable[[F], F]:
         return run(command)  # type: ignore[return-value]
 
     return decorate
+
+
+def may_be_written(out: Path, name: str, *reads: str | Path) -> None:
+    """Raise `ContractError` unless `out` may become the folder `name` of a run, made of what is read."""
+    from cxr.contracts.files import check_replaceable
+    from cxr.contracts.run_folders import MARKS
+
+    check_replaceable(out, MARKS[name], reads=map(Path, reads))
 
 
 def with_recipe(default: str | None) -> Callable[[F], F]:

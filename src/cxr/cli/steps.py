@@ -10,6 +10,7 @@ from cxr.cli.options import (
     PATH,
     device,
     experiment,
+    may_be_written,
     say,
     scratch,
     step_folders,
@@ -45,11 +46,9 @@ def ingest(data: str, out: Path, workers: int | None, recipe: Recipe) -> None:
 
     DATA is a folder CLASS/FILES, a CSV or Parquet index, one picture, phantom:N, kaggle:OWNER/SET or s3://BUCKET/PREFIX.
     """
-    from cxr.contracts.files import check_replaceable
-    from cxr.contracts.run_folders import MARKS
     from cxr.steps.ingest import ingest as step
 
-    check_replaceable(out, MARKS["studies"], reads=[Path(data)])
+    may_be_written(out, "studies", data)
     say(step(data=data, out=out, recipe=recipe, workers=workers))
     rejected = (out / "rejected.csv").read_text(encoding="utf-8")
     if rejected.count("\n") > 1:

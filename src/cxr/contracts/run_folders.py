@@ -13,6 +13,9 @@ from cxr.contracts.search_report import SEARCH_FILE
 from cxr.contracts.shortcuts import SHORTCUTS_FILE
 from cxr.contracts.split import SPLIT_FILE
 
+REPORT_FILE = "report.html"
+TECHNICAL_REPORT_FILE = "TECHNICAL_REPORT.md"
+
 MARKS = {
     "studies": INGEST_FILE,
     "split": SPLIT_FILE,
@@ -28,7 +31,7 @@ MARKS = {
     "bundle": BUNDLE_FILE,
     "registration": REGISTRATION_FILE,
     "promotion": PROMOTION_FILE,
-    "report": "TECHNICAL_REPORT.md",
+    "report": TECHNICAL_REPORT_FILE,
     "deployed": DEPLOYED_FILE,
     "promoted": PROMOTED_FILE,
 }

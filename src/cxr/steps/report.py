@@ -9,6 +9,7 @@ from cxr.contracts.checkpoint import HISTORY_FILE, History
 from cxr.contracts.crossval import CROSSVAL_FILE
 from cxr.contracts.files import new_folder, read_json, write_bytes
 from cxr.contracts.ingest import INGEST_FILE
+from cxr.contracts.run_folders import REPORT_FILE, TECHNICAL_REPORT_FILE
 from cxr.contracts.shortcuts import SHORTCUTS_FILE
 from cxr.contracts.split import SPLIT_FILE
 from cxr.reporting.composition import compose_report
@@ -16,9 +17,6 @@ from cxr.reporting.html import render_html
 from cxr.reporting.report import RunFolders, read_report_data
 from cxr.reporting.technical_report import render_technical_report
 from cxr.reporting.training_figures import draw_training
-
-REPORT_FILE = "report.html"
-TECHNICAL_REPORT_FILE = "TECHNICAL_REPORT.md"
 
 logger = logging.getLogger(__name__)
 

@@ -37,8 +37,7 @@ def train(
 
     Killed at any point and called again with the same arguments, it goes on after the last finished epoch and gives
     the same weights as an uninterrupted run, bit for bit on a CPU. Where there are several GPUs it trains on all of
-    them, a process for each.
-    Under torchrun every process calls it and the first one writes.
+    them, a process for each. Under torchrun every process calls it and the first one writes.
 
     Args:
         studies: images.
