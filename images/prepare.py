@@ -5,6 +5,7 @@ python images/prepare.py --run RUN --state FOLDER --mlflow FOLDER --prometheus F
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from cxr.errors import CxrError
@@ -16,10 +17,13 @@ METRICS_KEY = "metrics.key"
 """What Prometheus shows the predictor; it opens nothing that the audit trail or an administrator guards."""
 
 
-def prepare_containers(*, run: Path, state: Path, mlflow: Path, prometheus: Path, tracking_uri: str) -> None:
+def prepare_containers(
+    *, run: Path, state: Path, mlflow: Path, prometheus: Path, tracking_uri: str, hosts: Sequence[str] = ()
+) -> None:
     """Fill `state`, which predictor and sidecar keep, and make the folders of MLflow and Prometheus.
 
     The bundle is the registry's champion, or else the run's; another one than before takes the place of the old.
+    `hosts` are names and addresses that the certificate holds besides this machine's.
 
     Raises:
         ServingError: there is no bundle to serve.
@@ -28,7 +32,7 @@ def prepare_containers(*, run: Path, state: Path, mlflow: Path, prometheus: Path
     for folder in (state / "drift", mlflow, prometheus):
         folder.mkdir(parents=True, exist_ok=True)
     champion_bundle(run=run, state=state, tracking_uri=tracking_uri, model_name="cxr")
-    prepare(state)
+    prepare(state, hosts=hosts)
     if not (state / METRICS_KEY).exists():
         secret = create_key(state / "keys.json", scopes=(Scope.PREDICT,))
         write_private(state / METRICS_KEY, secret.encode() + b"\n")
@@ -41,6 +45,7 @@ def main() -> None:
     for name in ("state", "mlflow", "prometheus"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--tracking-uri", default="sqlite:///runs/mlflow.db")
+    parser.add_argument("--host", action="append", dest="hosts", default=[], help="of clients: name or address")
     try:
         prepare_containers(**vars(parser.parse_args()))
     except CxrError as error:

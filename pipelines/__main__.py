@@ -96,16 +96,21 @@ def submit(pipeline: str, run_name: str | None, **options: Any) -> None:
 @main.command()
 @click.option("--pipeline", "pipelines", type=click.Choice(shared.PIPELINES), multiple=True, help="[default: all]")
 @click.option("--version-name", help="[default: the image's tag]")
+@shared.cluster
 @shared.image
 @shared.endpoint
 def upload(pipelines: tuple[str, ...], version_name: str | None, **options: Any) -> None:
-    """Upload pipelines to a cluster as a version, for its form and for `cxr.retraining`."""
+    """Upload pipelines to a cluster as a version, for its form and for `cxr.retraining`.
+
+    Runs that they start have this image, and --cluster, for the pods of Katib and of a TrainJob too.
+    """
     from pipelines.spec import compile_text
 
     endpoint, version = shared.take_endpoint(options), version_name or options["tag"]
     image = shared.take_image(options)
+    defaults = {"cluster": shared.cluster_text(options["cluster"], image["image"])}
     for name in pipelines or shared.PIPELINES:
-        package = compile_text(shared.load_pipeline(name), **image)
+        package = compile_text(shared.load_pipeline(name), **image, defaults=defaults)
         with connect(endpoint) as kubeflow:
             found = kubeflow.upload(package, pipeline=name, version=version)
         click.echo(f"{endpoint.address}/#/pipelines/details/{found.pipeline_id}/version/{found.version_id}")

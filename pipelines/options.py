@@ -37,7 +37,7 @@ def load_pipeline(name: str) -> GraphComponent:
     return retraining
 
 
-def _cluster(source: str, image: str) -> str:
+def cluster_text(source: str, image: str) -> str:
     """Where pods run, checked here and as text, since no task could read a file; in the tasks' image unless it says."""
     given = resolve_cluster(source)
     if given.image == Cluster().image:
@@ -79,11 +79,13 @@ arguments = _group(
 )
 """Arguments of the pipelines, on this machine and on a cluster."""
 
+cluster = click.option("--cluster", default="", help="Of Katib's and the TrainJob's pods: file, or YAML text.")
+
 placed = _group(
     click.option("--search-engine", type=click.Choice(["embedded", "katib"]), help="Who searches."),
     click.option("--training-mode", type=click.Choice(["pod", "trainjob"]), help="What trains."),
     click.option("--gpus", help="GPUs of the pods of tune and train; 0 where Katib and a TrainJob do their work."),
-    click.option("--cluster", default="", help="Of Katib's and the TrainJob's pods: file, or YAML text."),
+    cluster,
     click.option("--tracking-uri", help="MLflow server, as seen from the cluster."),
     click.option("--scratch-claim", help="Volume claim that outlives tasks."),
 )
@@ -131,7 +133,7 @@ def take_submission(options: dict[str, Any], *, pipeline: str, name: str) -> Sub
     from pipelines.spec import compile_text
 
     image = take_image(options)
-    cluster = _cluster(options.pop("cluster"), image["image"])
+    cluster = cluster_text(options.pop("cluster"), image["image"])
     deployment = deployment_text(options.pop("deployment"), options["tracking_uri"])
     recipe = resolve_recipe(options.pop("recipe"), options.pop("overrides"))
     return Submission(

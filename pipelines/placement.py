@@ -14,6 +14,9 @@ _HOUR = 3600
 _DAY = 24 * _HOUR
 
 S3 = "cxr-s3"
+S3_AUTHORITY = "cxr-s3-ca"
+S3_AUTHORITY_FOLDER = "/etc/cxr/s3-ca"
+"""Where tasks find `ca.crt` of that secret: AWS_CA_BUNDLE of the secret above names it, or nobody reads it."""
 MLFLOW = "cxr-mlflow"
 KAGGLE = "cxr-kaggle"
 CLIENT = "cxr-client"
@@ -27,6 +30,7 @@ SECRETS: Mapping[str, Mapping[str, str]] = {
             "AWS_SESSION_TOKEN",
             "AWS_REGION",
             "AWS_ENDPOINT_URL",
+            "AWS_CA_BUNDLE",
             "S3_ENDPOINT",
             "S3_USE_HTTPS",
         )
@@ -94,6 +98,8 @@ def place(task: PipelineTask) -> None:
     kubernetes.set_security_context(task, run_as_non_root=True)
     for secret in needs.secrets:
         kubernetes.use_secret_as_env(task, secret, dict(SECRETS[secret]), optional=True)
+    if S3 in needs.secrets:
+        kubernetes.use_secret_as_volume(task, S3_AUTHORITY, S3_AUTHORITY_FOLDER, optional=True)
 
 
 def set_gpus(task: PipelineTask, count: str) -> None:

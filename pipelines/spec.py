@@ -1,7 +1,7 @@
 """Compiled pipelines as text and as data: for a cluster, and as KFP's local runner needs them."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from graphlib import TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
@@ -18,11 +18,24 @@ _ENTRY = f"python3 -m {_EXECUTOR}"
 _LOCAL_ENTRY = f"python3 -m pipelines.task {_EXECUTOR}"
 
 
-def compile_text(pipeline: GraphComponent, *, image: str = IMAGE, pull_policy: str = PULL_POLICY) -> str:
-    """The pipeline as the YAML that Kubeflow runs, the same for the same code, with every task in `image`."""
+def compile_text(
+    pipeline: GraphComponent,
+    *,
+    image: str = IMAGE,
+    pull_policy: str = PULL_POLICY,
+    defaults: Mapping[str, str] | None = None,
+) -> str:
+    """The pipeline as the YAML that Kubeflow runs, the same for the same code, with every task in `image`.
+
+    Args:
+        pipeline: to compile.
+        image: of the tasks.
+        pull_policy: of that image.
+        defaults: of parameters, in the place of the pipeline's own.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pipeline.yaml"
-        compiler.Compiler().compile(pipeline, str(path))
+        compiler.Compiler().compile(pipeline, str(path), pipeline_parameters=dict(defaults or {}))
         text = path.read_text(encoding="utf-8")
     text = text.replace(f"image: {IMAGE}\n", f"image: {image}\n")
     return text.replace(f"imagePullPolicy: {PULL_POLICY}\n", f"imagePullPolicy: {pull_policy}\n")

@@ -13,6 +13,7 @@ from cxr.adapters.inference_service import (
     CANDIDATE,
     annotation,
     canary_name,
+    canary_names,
     is_canary,
     is_promoted,
     serves,
@@ -81,6 +82,57 @@ def test_what_was_before_survives_a_deployment_that_never_ended(service):
     assert to_before(other, digest="cd" * 32) == service
 
 
+def rolled_back(state, service):
+    """The state after Helm has put in what the chart renders for another revision."""
+    other = copy.deepcopy(state)
+    predictor = copy.deepcopy(service["spec"]["predictor"])
+    predictor["containers"][0]["image"] = "cxr/predictor:before"
+    other["spec"]["predictor"] |= {name: predictor[name] for name in ("containers", "volumes")}
+    return other
+
+
+def test_what_somebody_else_put_in_stays_and_the_canary_goes(service):
+    found = rolled_back(to_canary(service, digest=NEW, uri=S3, percent=5), service)
+    with pytest.raises(ClusterError, match="has been changed"):
+        to_promoted(found, digest=NEW)
+    back = to_before(found, digest=NEW)
+    assert back["spec"]["predictor"] == found["spec"]["predictor"]
+    assert "canary" not in back["spec"]
+    assert (annotation(back, CANDIDATE), annotation(back, BEFORE)) == ("", "")
+
+
+def test_a_deployment_after_one_that_never_ended_and_a_rollback_goes_back_to_the_rollback(service):
+    found = rolled_back(to_bundle(service, digest=NEW, uri=S3), service)
+    other = to_bundle(found, digest="cd" * 32, uri=CLAIM)
+    assert to_before(other, digest="cd" * 32)["spec"] == found["spec"]
+
+
+def test_a_bundle_that_was_rolled_back_may_be_a_canary_again(service):
+    served = to_ended(to_bundle(service, digest=NEW, uri=S3), digest=NEW)
+    served["spec"] = service["spec"]
+    assert not serves(served, NEW)
+    canary = to_canary(served, digest=NEW, uri=S3, percent=5)
+    assert is_canary(canary, NEW)
+    assert annotation(canary, BUNDLE) == "", "what served before is not known any more"
+
+
+def test_a_canary_has_another_name_than_the_predictor_that_kept_its_name(service):
+    promoted = to_ended(to_promoted(to_canary(service, digest=NEW, uri=S3, percent=5), digest=NEW), digest=NEW)
+    other = to_ended(to_bundle(promoted, digest="cd" * 32, uri=CLAIM), digest="cd" * 32)
+    again = to_canary(other, digest=NEW, uri=S3, percent=5)
+    assert canary_name(again) != again["spec"]["predictor"]["name"]
+    assert is_canary(again, NEW)
+    assert is_promoted(to_promoted(again, digest=NEW), NEW)
+
+
+def test_a_canary_begins_with_one_pod_and_the_predictor_keeps_its_own_bounds(service):
+    canary = to_canary(service, digest=NEW, uri=S3, percent=5)
+    assert canary["spec"]["canary"][0]["predictor"]["minReplicas"] == 1
+    bounds = {name: service["spec"]["predictor"][name] for name in ("minReplicas", "maxReplicas")}
+    promoted = to_promoted(canary, digest=NEW)["spec"]["predictor"]
+    assert {name: promoted[name] for name in bounds} == bounds
+
+
 def test_a_step_that_is_run_again_changes_nothing(service):
     half = to_bundle(service, digest=NEW, uri=S3)
     assert to_bundle(half, digest=NEW, uri=S3) is half
@@ -100,12 +152,12 @@ def test_a_canary_leaves_the_predictor_alone_until_it_is_promoted(service):
     canary = to_canary(service, digest=NEW, uri=S3, percent=5)
     assert canary["spec"]["predictor"] == service["spec"]["predictor"]
     (one,) = canary["spec"]["canary"]
-    assert (one["trafficPercent"], one["predictor"]["name"]) == (5, canary_name(NEW))
+    assert (one["trafficPercent"], one["predictor"]["name"]) == (5, canary_names(NEW)[0])
     assert is_canary(canary, NEW)
     assert not is_promoted(canary, NEW)
     promoted = to_promoted(canary, digest=NEW)
     assert is_promoted(promoted, NEW)
-    assert promoted["spec"]["predictor"]["name"] == canary_name(NEW)
+    assert promoted["spec"]["predictor"]["name"] == canary_names(NEW)[0]
     assert storage_uri(promoted) == S3
 
 
@@ -127,7 +179,7 @@ def test_the_bundle_that_serves_is_no_canary(service):
 def test_a_lost_memory_is_said(service):
     half = to_bundle(service, digest=NEW, uri=S3)
     half["metadata"]["annotations"][BEFORE] = "{"
-    with pytest.raises(ClusterError, match="helm rollback"):
+    with pytest.raises(ClusterError, match="must hold what was served before"):
         to_before(half, digest=NEW)
 
 

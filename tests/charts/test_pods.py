@@ -156,6 +156,7 @@ def test_the_network_lets_through_only_what_is_needed(rendered):
     assert ports(policy("full")["ingress"]) == [[8080, 8081], [8080, 8090]]
     assert ports(policy("full")["egress"]) == [[53, 53], [443, 9000]]
     assert policy("full")["egress"][1]["to"] == [{"ipBlock": {"cidr": "10.0.0.0/8"}}]
+    assert ports(policy("mesh")["egress"]) == [[53, 53], [443, 9000], [15012]]
     assert all(rule["from"] for variant in ("two values", "full") for rule in policy(variant)["ingress"])
     (test,) = of_kind(rendered["full"], "Pod")
     peers = [peer.get("podSelector", {}).get("matchLabels", {}) for peer in policy("full")["ingress"][0]["from"]]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cxr.adapters.prometheus import ERRORS, PREDICTIONS
 from cxr.serving.__main__ import main as serve
 from cxr.serving.security.private import read_secret
 from cxr.serving.settings import Settings
@@ -138,6 +139,13 @@ def test_alerts_ask_for_metrics_that_there_are(rendered):
         assert ("CxrDrift" in names) is (variant != "no drift")
         assert ("CxrAuditNotShipped" in names) is (variant != "no bucket")
         assert ("CxrDriftAlertsUndelivered" in names) is (variant in ("full", "no bucket"))
+
+
+def test_requests_and_errors_are_those_by_which_a_canary_is_judged(rendered):
+    (rule,) = of_kind(rendered["full"], "PrometheusRule")
+    rules = {rule["alert"]: rule["expr"] for group in rule["spec"]["groups"] for rule in group["rules"]}
+    assert rules["CxrErrors"].count(f'route=~"{PREDICTIONS}"') == 2
+    assert rules["CxrErrors"].count(f'status=~"{ERRORS}"') == 1
 
 
 def test_the_dashboard_shows_metrics_that_there_are(rendered):

@@ -36,6 +36,8 @@ REFUSED = {
     "Kubeflow by no address": ({"retraining": {"kubeflow": {"url": "ml-pipeline"}}}, "url"),
     "negative cool-down": ({"retraining": {"coolDownDays": -1}}, "coolDownDays"),
     "argument that is a list": ({"retraining": {"arguments": {"data": ["a"]}}}, "data"),
+    "backend that the image has not": ({"predictor": {"options": {"backend": "torch"}}}, "backend"),
+    "egress to nobody": ({"networkPolicy": {"egress": [{"to": [{}]}]}}, "egress"),
     "a version of the films": ({"retraining": {"arguments": {"data_version": "1"}}}, "data_version"),
 }
 
@@ -66,12 +68,16 @@ def test_either_of_the_two_values_must_be_given(left_out):
     ("change", "reason"),
     [
         ({"state": {"kind": "emptyDir"}}, "audit.bucket and audit.secretName must be given"),
-        ({"state": {"kind": "emptyDir"}, "audit": {"bucket": "s3://cxr-audit"}}, "audit.secretName must be given"),
+        (
+            {"state": {"kind": "emptyDir"}, "audit": {"bucket": "s3://cxr-audit"}, "s3": {"secretName": "cxr-s3"}},
+            "audit.secretName must be given",
+        ),
         ({"tls": {"mode": "secret"}}, "tls.secretName must name a secret"),
         ({"monitoring": {"serviceMonitor": {"enabled": True}}}, "clientKey.secretName must name a secret"),
         ({"autoscaling": {"minReplicas": 5, "maxReplicas": 2}}, "maxReplicas must be at least minReplicas"),
         ({"retraining": {"enabled": True, "arguments": {"data": "s3://a/b"}}}, "retraining.secretName must name"),
         ({"retraining": {"enabled": True, "secretName": "a"}}, "retraining.arguments.data must say where"),
+        ({"audit": {"bucket": "s3://cxr-audit"}}, "s3.secretName must name"),
     ],
 )
 def test_values_that_contradict_each_other_are_refused_with_what_to_do(change, reason):

@@ -54,7 +54,7 @@ def test_every_command_would_work(followed):
     cluster, _ = followed
     assert cluster.releases.keys() == {"cxr", "cxr-next"}
     assert cluster.secrets == {
-        "cxr-mlflow", "cxr-s3", "cxr-kaggle", "cxr-keys", "cxr-client", "cxr-audit", "cxr-retraining",
+        "cxr-mlflow", "cxr-s3", "cxr-s3-ca", "cxr-kaggle", "cxr-keys", "cxr-client", "cxr-audit", "cxr-retraining",
     }  # fmt: skip
 
 
@@ -104,7 +104,11 @@ def test_nothing_that_must_be_given_is_left_out_of_the_document(keys, followed):
         ("curl https://cxr-api.cxr.svc:8443/health", "no key"),
         ("podman push cxr/predictor:0.0.1 registry.example/predictor:0.0.1", "the version is"),
         ("podman push cxr/predictor:0.1.0 registry.example/drift:0.1.0", "its own name"),
-        ("kind load docker-image cxr/pipelines:0.1.0", "no image"),
+        ("podman save --output a.tar docker.io/cxr/pipelines:0.1.0", "no image"),
+        ("kind load docker-image cxr/pipeline:0.1.0", "not known"),
+        ("kubectl -n cxr patch secret cxr-s3 --patch '{\"stringData\": {\"AWS_CA\": \"x\"}}'", "nothing reads"),
+        ("kubectl -n cxr patch inferenceservice cxr --patch '{\"spec\": {\"canry\": null}}'", "nothing reads"),
+        ("kubectl set env --filename=- DUMP=/a", "locally"),
         ("skaffold run --profile staging", "one of the profiles"),
         ("terraform apply", "not one of the programs"),
         ("printf $UNSET", "nowhere set"),
@@ -118,6 +122,13 @@ def test_a_broken_command_does_not_pass(followed, line, reason):
     )
     with pytest.raises(Unusable, match=reason):
         follow(line, after, dict(variables))
+
+
+def test_every_alert_has_its_steps():
+    (rule,) = chart.of_kind(chart.render(chart.VARIANTS["retraining"]), "PrometheusRule")
+    alerts = {rule["alert"] for group in rule["spec"]["groups"] for rule in group["rules"]}
+    text = DOCUMENT.read_text().partition("## When something is wrong")[2]
+    assert {alert for alert in alerts if f"`{alert}`" not in text} == set()
 
 
 def test_a_command_inside_of_another_is_checked_too(followed):

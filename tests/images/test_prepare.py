@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
 
 from cxr.serving.security.keys import KeyStore, Scope
 from support.drift_bundle import write_drift_bundle
@@ -12,12 +13,12 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "images" / "prepare.py"
 
 
-def prepared(folder: Path) -> None:
+def prepared(folder: Path, *more: str) -> None:
     """Run the script in this process, where MLflow is imported once."""
     given = {name: folder / name for name in ("run", "state", "mlflow", "prometheus")}
     options = [text for name, path in given.items() for text in (f"--{name}", str(path))]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", [str(SCRIPT), *options, "--tracking-uri", f"sqlite:///{folder}/none.db"])
+        patch.setattr("sys.argv", [str(SCRIPT), *options, "--tracking-uri", f"sqlite:///{folder}/none.db", *more])
         runpy.run_path(str(SCRIPT), run_name="__main__")
 
 
@@ -68,3 +69,10 @@ def test_a_second_time_changes_no_secret(made):
 def test_without_a_bundle_it_says_what_to_do(tmp_path):
     with pytest.raises(SystemExit, match="make run"):
         prepared(tmp_path)
+
+
+def test_clients_elsewhere_find_their_name_in_the_certificate(made):
+    prepared(made, "--host", "cxr.hospital.example")
+    certificate = x509.load_pem_x509_certificate((made / "state" / "tls" / "server.pem").read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert {"localhost", "cxr.hospital.example"} <= set(names.get_values_for_type(x509.DNSName))

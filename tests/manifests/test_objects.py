@@ -82,7 +82,7 @@ def test_everything_that_a_pod_refers_to_is_there(objects):
                 assert volume["persistentVolumeClaim"]["claimName"] in claims
                 used.add(volume["persistentVolumeClaim"]["claimName"])
             if "secret" in volume:
-                assert volume["secret"]["secretName"] in GIVEN_SECRETS
+                assert volume["secret"]["secretName"] in GIVEN_SECRETS or volume["secret"]["optional"]
         for entry in chain.from_iterable(found.get("env", []) for found in spec["containers"]):
             if "valueFrom" in entry:
                 assert entry["valueFrom"]["secretKeyRef"]["name"] in GIVEN_SECRETS

@@ -12,7 +12,11 @@ from support.kustomize import OVERLAYS
 ROOT = Path(__file__).parents[2]
 IMAGES = {"predictor", "drift", "pipeline"}
 OVERLAY_OF = {"dev": "kind", "production": "production"}
-GIVEN = {"CXR_BUNDLE": "s3://cxr-models/cxr", "CXR_FILMS": "s3://cxr-films/current"}
+GIVEN = {
+    "CXR_BUNDLE": "s3://cxr-models/cxr",
+    "CXR_FILMS": "s3://cxr-films/current",
+    "CXR_S3_ENDPOINT": "https://s3.hospital.example",
+}
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +79,15 @@ def test_the_chart_renders_with_its_values_and_the_built_images(profile):
     assert {"registry.example/cxr/predictor:1.2.3", "registry.example/cxr/drift:1.2.3"} <= images
     kinds = {found["kind"] for found in objects}
     assert ("Deployment" in kinds) is (profile["name"] == "production"), "the retraining trigger"
+
+
+def test_trails_go_to_the_store_that_the_bundle_is_of(config):
+    (production,) = (profile for profile in config["profiles"] if profile["name"] == "production")
+    (release,) = production["deploy"]["helm"]["releases"]
+    found = {
+        entry["name"]: entry.get("value") for entry in predictor(render(values_of(release)))["containers"][0]["env"]
+    }
+    assert found["AWS_ENDPOINT_URL"] == GIVEN["CXR_S3_ENDPOINT"]
 
 
 def test_what_is_forwarded_is_a_service(profile):

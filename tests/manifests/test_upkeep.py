@@ -23,13 +23,12 @@ def execute(overlays, database, tmp_path):
     """Runs what a CronJob's container would, with folders of the test's own in the place of its volumes."""
     pods = dict(pod_specs(overlays["production"]))
 
-    def run(name):
+    def run(name, **variables):
         (container,) = pods[name]["containers"]
         (script,) = container["args"]
         script = script.replace("/backups", f"{tmp_path}/backups").replace("/tmp/all.sql", f"{tmp_path}/all.sql")  # noqa: S108
-        return subprocess.run(
-            [*container["command"], script], env=database, capture_output=True, text=True, check=False, timeout=60
-        )
+        given, command = database | variables, [*container["command"], script]
+        return subprocess.run(command, env=given, capture_output=True, text=True, check=False, timeout=60)
 
     (tmp_path / "backups").mkdir()
     return run
@@ -59,6 +58,17 @@ def test_a_broken_dump_changes_nothing(database, execute, tmp_path):
     fill(database, "kept")
     assert execute("mlflow-restore").returncode != 0
     assert postgres.ask(database, "SELECT name FROM runs") == "kept"
+
+
+def test_a_restore_takes_the_dump_that_is_asked_for(database, execute, tmp_path):
+    fill(database, "good")
+    assert execute("mlflow-backup").returncode == 0
+    (dump,) = (tmp_path / "backups").glob("*.dump")
+    asked = dump.rename(dump.with_name("mlflow-20260101T021500Z.dump"))
+    fill(database, "damaged")
+    assert execute("mlflow-backup").returncode == 0
+    assert execute("mlflow-restore", DUMP=str(asked)).returncode == 0
+    assert postgres.ask(database, "SELECT name FROM runs") == "good"
 
 
 def test_the_newest_fourteen_dumps_are_kept(execute, tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cxr.contracts.cluster import resolve_cluster
 from support.kubeflow_api import KubeflowApi
 from support.ports import free_port
 
@@ -112,6 +113,17 @@ def test_both_pipelines_are_uploaded_once(kubeflow: KubeflowApi, tmp_path: Path)
     )  # fmt: skip
     assert other.returncode == 1
     assert "1.2.3 of training is there and differs; give another --version-name" in other.stderr
+
+
+def test_runs_of_what_was_uploaded_have_its_image_for_all_their_pods(kubeflow: KubeflowApi, tmp_path: Path) -> None:
+    done = pipelines("upload", "--host", kubeflow.url, *RELEASE, "--cluster", "training: {nodes: 3}", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for version in kubeflow.kept["versions"]:
+        spec = version["pipeline_spec"]["pipeline_spec"]
+        given = spec["root"]["inputDefinitions"]["parameters"]["cluster"]["defaultValue"]
+        images = {one["container"]["image"] for one in spec["deploymentSpec"]["executors"].values()}
+        assert {resolve_cluster(given).image} == images
+        assert resolve_cluster(given).training.nodes == 3
 
 
 def test_a_schedule_takes_the_place_of_the_one_before(kubeflow: KubeflowApi, tmp_path: Path) -> None:

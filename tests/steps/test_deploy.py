@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from cxr.adapters.inference_service import BEFORE, BUNDLE, CANDIDATE, annotation, canary_name, storage_uri
+from cxr.adapters.inference_service import BEFORE, BUNDLE, CANDIDATE, annotation, canary_names, storage_uri
 from cxr.contracts.deployment import DEPLOYED_FILE, VALUES_FILE, Deployed, resolve_deployment
 from cxr.contracts.files import read_json, write_json
 from cxr.contracts.registration import REGISTRATION_FILE, Registration, Verdict
@@ -143,7 +143,7 @@ def test_a_refused_film_counts_when_the_bundle_is_the_new_one(api, run, predicto
 
 
 def test_a_canary_gets_its_part_and_waits_for_the_decision(api, run, bundle):
-    name = canary_name(bundle[1])
+    name = canary_names(bundle[1])[0]
     ready = READY | {"canaryStatuses": [{"name": name, "ready": True, "trafficPercent": 10}]}
     api.script(PLURAL, NAME, [(0.0, READY), (0.05, ready)])
     deployed = run("canary")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cxr.adapters.inference_service import BUNDLE, annotation, canary_name, storage_uri, to_canary, to_promoted
+from cxr.adapters.inference_service import BUNDLE, annotation, canary_names, storage_uri, to_canary, to_promoted
 from cxr.contracts.deployment import DEPLOYED_FILE, PROMOTED_FILE, Deployed, Promoted, resolve_deployment
 from cxr.contracts.files import read_json, write_json
 from cxr.errors import ClusterError
@@ -54,7 +54,12 @@ def metrics():
 def run(tmp_path, metrics):
     def run(*, mode="canary", minutes=0.005, **changes):
         deployed = Deployed(
-            mode=mode, name=NAME, namespace="cxr", bundle=NEW, storage_uri="s3://models/new", canary=canary_name(NEW)
+            mode=mode,
+            name=NAME,
+            namespace="cxr",
+            bundle=NEW,
+            storage_uri="s3://models/new",
+            canary=canary_names(NEW)[0],
         )
         write_json(tmp_path / "deployed" / DEPLOYED_FILE, deployed)
         watched = {"minutes": minutes, "poll_seconds": 0.1, "prometheus": metrics.url}
@@ -70,7 +75,7 @@ def test_a_canary_that_does_well_serves_all(api, run, tmp_path, metrics):
     promoted = run(minutes=0.03)
     found = api.get(PLURAL, NAME)
     assert "canary" not in found["spec"]
-    assert found["spec"]["predictor"]["name"] == canary_name(NEW)
+    assert found["spec"]["predictor"]["name"] == canary_names(NEW)[0]
     assert (storage_uri(found), annotation(found, BUNDLE)) == ("s3://models/new", NEW)
     assert promoted.promoted
     assert (promoted.canary.requests, promoted.stable.requests) == (500, 5000)
@@ -102,11 +107,29 @@ def test_many_errors_end_it_early(api, run, metrics):
     assert api.get(PLURAL, NAME)["spec"] == STABLE["spec"]
 
 
-def test_nobody_promotes_without_figures(api, run, metrics):
+def test_a_canary_without_figures_is_removed_with_the_reason(api, run, metrics):
     metrics.status = 503
-    with pytest.raises(ClusterError, match="answers 503"):
-        run()
-    assert api.get(PLURAL, NAME)["spec"]["canary"], "it is left for the next run"
+    promoted = run()
+    assert not promoted.promoted
+    assert "answers 503" in promoted.reasons[0]
+    assert api.get(PLURAL, NAME)["spec"] == STABLE["spec"]
+
+
+def test_a_look_that_fails_is_made_again(api, run, metrics):
+    metrics.failures = 3
+    assert run().promoted
+
+
+def test_a_predictor_that_helm_has_changed_meanwhile_stays(api, run):
+    other = api.get(PLURAL, NAME)
+    other["spec"]["predictor"]["containers"][0]["env"] = [{"name": "STORAGE_URI", "value": "s3://models/older"}]
+    api.remove(PLURAL, NAME)
+    api.add(PLURAL, other)
+    promoted = run()
+    assert "changed by somebody else" in promoted.reasons[0]
+    found = api.get(PLURAL, NAME)
+    assert storage_uri(found) == "s3://models/older"
+    assert "canary" not in found["spec"]
 
 
 def test_a_promotion_that_does_not_get_ready_is_taken_back(api, run):

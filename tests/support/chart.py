@@ -18,7 +18,10 @@ FULL: dict[str, Any] = {
     **MINIMAL,
     "imagePullSecrets": ["registry"],
     "clientKey": {"secretName": "cxr-client"},
-    "s3": {"secretName": "cxr-s3", "endpoint": "https://s3.hospital.example", "region": "eu-1"},
+    "s3": {
+        "secretName": "cxr-s3", "caSecretName": "cxr-s3-ca",
+        "endpoint": "https://s3.hospital.example", "region": "eu-1",
+    },
     "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/cxr"}},
     "predictor": {
         "image": {"repository": "registry.example/cxr", "digest": "sha256:" + "0" * 64},
@@ -66,7 +69,10 @@ CHANGES: dict[str, dict[str, Any]] = {
     "no webhook": {"drift": {"webhookSecretName": None}},
     "given certificate": {"tls": {"mode": "secret", "secretName": "cxr-certificate"}},
     "public certificate": {"tls": {"mode": "secret", "secretName": "cxr-certificate", "caKey": ""}},
-    "mesh": {"tls": {"mode": "proxy"}},
+    "mesh": {
+        "tls": {"mode": "proxy"},
+        "networkPolicy": {"egress": [{"to": [{"namespaceSelector": {}}], "ports": [{"port": 15012}]}]},
+    },
     "own authority": {"tls": {"certManager": None}},
     "keda": {"autoscaling": {"class": "keda"}},
     "no autoscaling": {"autoscaling": {"class": "none", "minReplicas": 3}},

@@ -45,7 +45,7 @@ def check(command: Command, cluster: Cluster) -> None:
         "cxr": _check_cxr,
         "make": _check_make,
         "curl": lambda words: _check_curl(words, cluster),
-        "podman": _check_push,
+        "podman": _check_podman,
         "kind": _check_kind,
         "skaffold": _check_skaffold,
     }
@@ -171,25 +171,33 @@ def _routes() -> list[tuple[str, set[str]]]:
     ]
 
 
-def _check_push(words: list[str]) -> None:
-    subcommand, here, there = words
-    found = re.fullmatch(r"cxr/(\w+):([\w.]+)", here)
-    if subcommand != "push" or not found or found[1] not in IMAGES or not there.endswith(f"/{found[1]}:{found[2]}"):
-        raise Unusable(f"podman must push an image of ours to its own name: {' '.join(words)}")
-    _check_version(found[2])
+def _check_podman(words: list[str]) -> None:
+    subcommand, *rest = words
+    images, given = options(rest, takes={"--output"}, alone={"--multi-image-archive"})
+    if subcommand == "save" and given.get("--output"):
+        for image in images:
+            _check_image(image.removeprefix("docker.io/"))
+        return
+    if subcommand not in ("push", "tag") or len(images) != 2:
+        raise Unusable(f"podman must push, tag or save images of ours: {' '.join(words)}")
+    _check_image(images[0])
+    if not images[1].endswith("/" + images[0].removeprefix("cxr/")):
+        raise Unusable(f"podman must {subcommand} an image of ours to its own name: {' '.join(words)}")
 
 
 def _check_kind(words: list[str]) -> None:
     places, _ = options(words, takes={"--name"}, alone=set())
     if places == ["create", "cluster"]:
         return
-    if places[:2] != ["load", "docker-image"]:
+    if places[:2] != ["load", "image-archive"] or len(places) != 3:
         raise Unusable(f"kind {' '.join(places)} is not known")
-    for image in places[2:]:
-        name, _, version = image.partition(":")
-        if name.removeprefix("cxr/") not in IMAGES:
-            raise Unusable(f"there is no image {image}")
-        _check_version(version)
+
+
+def _check_image(image: str) -> None:
+    name, _, version = image.partition(":")
+    if name not in {f"cxr/{ours}" for ours in IMAGES}:
+        raise Unusable(f"there is no image {image}")
+    _check_version(version)
 
 
 def _check_version(version: str) -> None:

@@ -20,6 +20,8 @@ _TAKES: Mapping[str, set[str]] = {
     "apply": {"--kustomize", "--filename"},
     "diff": {"--kustomize"},
     "create": {"--from-literal", "--from-file", "--from", "--audience", "--duration", "--dry-run", "--output"},
+    "patch": {"--patch", "--type"},
+    "set": {"--filename", "--output"},
     "annotate": set(),
     "label": set(),
     "get": {"--output"},
@@ -30,8 +32,8 @@ _TAKES: Mapping[str, set[str]] = {
     "wait": {"--for", "--timeout"},
     "port-forward": set(),
 }
-_ALONE: Mapping[str, set[str]] = {"label": {"--all"}}
-_ANNOTATIONS = {f"serving.kserve.io/s3-{name}" for name in ("endpoint", "region", "usehttps")}
+_ALONE: Mapping[str, set[str]] = {"label": {"--all"}, "set": {"--local"}}
+_ANNOTATIONS = {f"serving.kserve.io/s3-{name}" for name in ("endpoint", "region", "usehttps", "cabundle-configmap")}
 _LABELS = {"nvidia.com/gpu.present"}
 _KINDS = {"pods", "horizontalpodautoscalers", "experiments.kubeflow.org", "trials.kubeflow.org",
           "trainjobs.trainer.kubeflow.org"}  # fmt: skip
@@ -111,6 +113,10 @@ def check_kubectl(words: list[str], command: Command, cluster: Cluster) -> None:
     if verb in ("apply", "diff"):
         _check_apply(given, command, cluster)
         return
+    if verb == "set":
+        if places[:1] != ["env"] or "--local" not in given or not command.piped:
+            raise Unusable(f"kubectl must set a variable locally, of what is piped to it: {command.source}")
+        return
     ours = not ("node" in places or places[:1] == ["namespace/cxr"] or "service/ml-pipeline" in places)
     if ours and namespace != "cxr":
         raise Unusable(f"kubectl must be told the namespace cxr: {command.source}")
@@ -118,6 +124,8 @@ def check_kubectl(words: list[str], command: Command, cluster: Cluster) -> None:
         _check_create(places, given, cluster)
     elif verb in ("annotate", "label"):
         _check_marks(verb, places, cluster)
+    elif verb == "patch":
+        _check_patch(places, yaml.safe_load(given["--patch"][0]), cluster)
     else:
         _check_names(verb, places, cluster)
 
@@ -148,6 +156,8 @@ def _check_create(places: list[str], given: Options, cluster: Cluster) -> None:
             kind, _, source = given["--from"][0].partition("/")
             cluster.require(kind, source)
             cluster.objects.add(("job", name))
+        case ["configmap", name] if given.get("--from-file") == ["cabundle.crt=ca.crt"]:  # the key that KServe reads
+            cluster.objects.add(("configmap", name))
         case ["token", name]:
             cluster.require("serviceaccount", name)
         case _:
@@ -160,6 +170,16 @@ def _check_marks(verb: str, places: list[str], cluster: Cluster) -> None:
         raise Unusable(f"nothing reads {sorted(marks)}")
     if verb == "annotate":
         cluster.require(places[0], places[1])
+
+
+def _check_patch(places: list[str], patch: Object, cluster: Cluster) -> None:
+    match places, patch:
+        case ["secret", name], {"stringData": values} if set(values) <= cluster.keys.get(name, set()):
+            cluster.require("secret", name)
+        case ["inferenceservice", name], {"spec": {"canary": None}}:
+            cluster.require("inferenceservice", name)
+        case _:
+            raise Unusable(f"nothing reads {patch} of {' '.join(places)}")
 
 
 def _check_names(verb: str, places: list[str], cluster: Cluster) -> None:

@@ -22,7 +22,8 @@ class _Handler(BaseHTTPRequestHandler):
         name = next(name for name, part in SERIES.items() if part in text)
         result = [{"metric": {}, "value": [0, str(of[name])]}] if name in of else []
         body = json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}).encode()
-        self.send_response(server.status)
+        server.failures -= 1
+        self.send_response(503 if server.failures >= 0 else server.status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -33,9 +34,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def prometheus() -> Iterator[ThreadingHTTPServer]:
-    """A server whose `canary` and `stable` map a figure's name to its value; `url` is its address."""
+    """A server whose `canary` and `stable` map a figure's name to its value; `url` is its address.
+
+    As many answers as `failures` says are 503.
+    """
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.canary, server.stable, server.queries, server.status = {}, {}, [], 200
+    server.failures = 0
     server.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

@@ -80,6 +80,9 @@ volumeMounts: {{- include "cxr.predictorMounts" . | nindent 2 }}
 - {name: audit-keys, mountPath: /var/lib/cxr/audit.key, subPath: audit.key, readOnly: true}
 - {name: audit-keys, mountPath: /etc/cxr/audit, readOnly: true}
 {{- end }}
+{{- if include "cxr.storeAuthority" . }}
+- {name: s3-ca, mountPath: /etc/cxr/s3-ca, readOnly: true}
+{{- end }}
 - {name: tmp, mountPath: /tmp}
 {{- end }}
 

@@ -48,12 +48,16 @@
 {{- with .Values.s3.endpoint }}
 - {name: AWS_ENDPOINT_URL, value: {{ . | quote }}}
 {{- end }}
+{{- if include "cxr.storeAuthority" . }}
+- {name: AWS_CA_BUNDLE, value: /etc/cxr/s3-ca/ca.crt}
+{{- end }}
 {{- with .Values.s3.region }}
 - {name: AWS_REGION, value: {{ . | quote }}}
 {{- end }}
-{{- range $key := ternary (list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY") list (ne .Values.s3.secretName "") }}
+{{- $secret := required "s3.secretName must name the secret with the keys of the store of audit.bucket: a cloud role does not stand in for it there" .Values.s3.secretName }}
+{{- range $key := list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" }}
 - name: {{ $key }}
-  valueFrom: {secretKeyRef: {name: {{ $.Values.s3.secretName }}, key: {{ $key }}}}
+  valueFrom: {secretKeyRef: {name: {{ $secret }}, key: {{ $key }}}}
 {{- end }}
 {{- end }}
 

@@ -52,6 +52,11 @@ labels: {{- include "cxr.labels" . | nindent 2 }}
 {{- if hasPrefix "pvc://" .Values.bundle.uri }}true{{ end -}}
 {{- end }}
 
+{{- /* Secret with the authority of the audit bucket's store; empty without one. */ -}}
+{{- define "cxr.storeAuthority" -}}
+{{- if .Values.audit.bucket }}{{ .Values.s3.caSecretName }}{{ end -}}
+{{- end }}
+
 {{- define "cxr.leavesCluster" -}}
 {{- if or (not (include "cxr.bundleIsMounted" .)) .Values.audit.bucket (and .Values.drift.enabled .Values.drift.webhookSecretName) }}true{{ end -}}
 {{- end }}

@@ -33,6 +33,13 @@
       - {key: audit.key, path: audit.key}
       - {key: hmac.key, path: hmac.key}
 {{- end }}
+{{- with include "cxr.storeAuthority" . }}
+- name: s3-ca
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+    items: [{key: ca.crt, path: ca.crt}]
+{{- end }}
 - name: tmp
   emptyDir: {sizeLimit: {{ .Values.predictor.tmpSizeLimit }}}
 {{- if .Values.drift.enabled }}

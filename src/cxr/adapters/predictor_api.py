@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from typing import Any
 
 from cxr.errors import ClusterError
@@ -59,7 +60,7 @@ def check_predictor(predictor: Predictor, film: bytes, *, bundle: str, deadline:
             said = f"is {error.code} {error.read(300).decode(errors='replace')}".strip()
             if error.code in _FINAL:
                 raise ClusterError(f"{predictor.url} must answer the test request, the answer {said}") from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
             said = f"is none: {error}"
             if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
                 raise ClusterError(

@@ -5,14 +5,15 @@ import math
 import urllib.error
 import urllib.parse
 import urllib.request
+from http.client import HTTPException
 
 from cxr.contracts.deployment import Traffic
 from cxr.errors import ClusterError
 
 _SECONDS = 30.0
-_ROUTES = "/predict|/batch_predict|/explain|/v2/infer|ModelInfer"
+PREDICTIONS = "/predict|/batch_predict|/explain|/v2/infer|ModelInfer"
 """Values of the label `route` that stand for a request for a prediction."""
-_ERRORS = "5..|internal|forward_failed|overloaded|not_ready|answer_timeout"
+ERRORS = "5..|internal|forward_failed|overloaded|not_ready|answer_timeout"
 """Of the label `status`: HTTP's, and the service's own codes over gRPC."""
 
 
@@ -46,11 +47,11 @@ def queries(chosen: str, digest: str, seconds: float) -> dict[str, str]:
         labels = ",".join((chosen, *matchers))
         return f"sum{grouped} ({function}({series}{{{labels}}}{window}) * on (namespace, pod) group_left () {served})"
 
-    predictions = f'route=~"{_ROUTES}"'
+    predictions = f'route=~"{PREDICTIONS}"'
     buckets = counted("cxr_request_seconds_bucket", predictions, by="le", function="rate")
     return {
         "requests": counted("cxr_requests_total", predictions),
-        "errors": counted("cxr_requests_total", predictions, f'status=~"{_ERRORS}"'),
+        "errors": counted("cxr_requests_total", predictions, f'status=~"{ERRORS}"'),
         "p99": f"histogram_quantile(0.99, {buckets})",
         "predicted": counted("cxr_predictions_total"),
         "refused": counted("cxr_refusals_total"),
@@ -68,6 +69,6 @@ def query(address: str, text: str) -> float | None:
     except urllib.error.HTTPError as error:
         said = error.read(300).decode(errors="replace")
         raise ClusterError(f"Prometheus at {address} must answer the query, answers {error.code}: {said}") from error
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+    except (OSError, HTTPException, ValueError, KeyError, IndexError, TypeError) as error:
         raise ClusterError(f"Prometheus at {address} must answer, does not: {error}; is the address right?") from error
     return value if math.isfinite(value) else None

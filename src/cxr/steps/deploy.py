@@ -95,9 +95,9 @@ def _serve(deployed: Deployed, deployment: Deployment, pause: float) -> Deployed
     from cxr.adapters.predictor_api import Predictor, check_predictor
 
     name, digest, uri = deployed.name, deployed.bundle, deployed.storage_uri
-    canary, change = "", functools.partial(inference_service.to_bundle, digest=digest, uri=uri)
+    change = functools.partial(inference_service.to_bundle, digest=digest, uri=uri)
     if deployed.mode == "canary":
-        canary, percent = inference_service.canary_name(digest), deployment.canary.percent
+        percent = deployment.canary.percent
         change = functools.partial(inference_service.to_canary, digest=digest, uri=uri, percent=percent)
     url = deployment.url or f"https://{name}-api.{deployment.namespace}.svc"
     authority = _secret(deployment.ca_file, "ca_file", AUTHORITY_VARIABLE)
@@ -106,7 +106,9 @@ def _serve(deployed: Deployed, deployment: Deployment, pause: float) -> Deployed
     with connect() as api:
         services = InferenceServices(api, deployment.namespace, pause=pause)
         deadline = time.monotonic() + deployment.timeout_seconds
-        before = inference_service.annotation(services.change(name, change), inference_service.BUNDLE)
+        changed = services.change(name, change)
+        before = inference_service.annotation(changed, inference_service.BUNDLE)
+        canary = inference_service.canary_name(changed)
         logger.info("%s gets bundle %s from %s", name, digest[:12], uri)
         try:
             services.wait(name, canary=canary, deadline=deadline)

@@ -4,7 +4,7 @@ import functools
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cxr.contracts.deployment import (
     DEPLOYED_FILE,
@@ -24,12 +24,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_MISSED_LOOKS = 5
+"""So many in a row that failed, and there will be no figures: a restart of Prometheus takes less."""
+
 
 def promote_canary(*, deployed: Path, deployment: Deployment, out: Path, pause: float = 2.0) -> Promoted:
     """Watch a canary for its time, decide, and write the figures and the decision.
 
     It is judged at the end of the time, and before only when errors have become too many. A canary that is not promoted
-    is no error: it is removed, and what was served before goes on.
+    is no error: it is removed, and what was served before goes on. So does a predictor that somebody else has changed
+    meanwhile, by `helm rollback` for one.
 
     Args:
         deployed: folder that `deploy` wrote in mode "canary".
@@ -38,8 +42,8 @@ def promote_canary(*, deployed: Path, deployment: Deployment, out: Path, pause: 
         pause: seconds before a request that failed is made again.
 
     Raises:
-        ClusterError: the cluster or Prometheus cannot be reached or refuses, another bundle has become the canary, or
-            the promoted predictor does not get ready, in which case the old one serves again.
+        ClusterError: the cluster cannot be reached or refuses, another bundle has become the canary, or the promoted
+            predictor does not get ready, in which case the old one serves again.
     """
     asked = read_json(deployed / DEPLOYED_FILE, Deployed)
     if asked.mode != "canary":
@@ -63,8 +67,9 @@ def _decided(asked: Deployed, deployment: Deployment, pause: float) -> Promoted:
         present = services.get(asked.name)
         if not inference_service.serves(present, asked.bundle):
             if not inference_service.is_promoted(present, asked.bundle):  # a step that was killed had decided
-                inference_service.to_promoted(present, digest=asked.bundle)
+                inference_service.check_canary(present, digest=asked.bundle)
                 ours, theirs, reasons = _watched(asked, deployment)
+                reasons += _changed_beside(services.get(asked.name))
             if reasons:
                 services.change(asked.name, functools.partial(inference_service.to_before, digest=asked.bundle))
             else:
@@ -78,6 +83,15 @@ def _decided(asked: Deployed, deployment: Deployment, pause: float) -> Promoted:
         canary=ours,
         stable=theirs,
     )
+
+
+def _changed_beside(service: dict[str, Any]) -> tuple[str, ...]:
+    """Why the figures say nothing of the predictor that stands beside the canary now; empty when they do."""
+    from cxr.adapters import inference_service
+
+    if inference_service.is_left(service):
+        return ()
+    return ("the predictor beside the canary must stay as it was, has been changed by somebody else",)
 
 
 def _promote(services: "InferenceServices", asked: Deployed, deployment: Deployment) -> None:
@@ -97,17 +111,26 @@ def _watched(asked: Deployed, deployment: Deployment) -> tuple[Traffic, Traffic,
     """Figures of canary and stable predictor at the end of the time, and what the canary breaks."""
     from cxr.adapters.prometheus import traffic
 
-    plan, began, done = deployment.canary, time.monotonic(), 0
+    plan, began, done, missed = deployment.canary, time.monotonic(), 0, 0
     seconds = plan.minutes * 60
     service = f"{asked.name}-api"
     with progress("watching the canary", round(seconds)) as advance:
         while True:
-            time.sleep(max(0.0, min(plan.poll_seconds, began + seconds - time.monotonic())))
+            left = began + seconds - time.monotonic()
+            time.sleep(min(plan.poll_seconds, left) if left > 0 else plan.poll_seconds)
             past = time.monotonic() - began
-            advance(round(past) - done)
-            done = round(past)
+            advance(min(round(past), round(seconds)) - done)
+            done = min(round(past), round(seconds))
             look = functools.partial(traffic, plan.prometheus, service=service, namespace=asked.namespace, seconds=past)
-            ours, theirs = look(digest=f'="{asked.bundle}"'), look(digest=f'!="{asked.bundle}"')
+            try:
+                ours, theirs = look(digest=f'="{asked.bundle}"'), look(digest=f'!="{asked.bundle}"')
+            except ClusterError as error:
+                missed += 1
+                logger.warning("no figures of the canary: %s", error)
+                if past >= seconds and missed >= _MISSED_LOOKS:
+                    return Traffic(), Traffic(), (f"the canary's figures must be known, are not: {error}",)
+                continue
+            missed = 0
             enough = ours.requests >= plan.limits.requests
             if past >= seconds or (enough and ours.errors / ours.requests > plan.limits.errors):
                 return ours, theirs, judge_canary(ours, theirs, plan.limits)

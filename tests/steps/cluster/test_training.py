@@ -106,6 +106,26 @@ def test_a_checkpoint_that_is_there_is_taken_without_training_again(run, nodes, 
     assert not stand_in.trainjobs, "no longer kept"
 
 
+def test_killed_while_the_state_is_removed_nothing_is_left_that_passes_for_a_checkpoint(
+    run, nodes, stand_in, claim, monkeypatch
+):
+    nodes()
+    with monkeypatch.context() as patch:
+        patch.setattr("cxr.contracts.files.shutil.rmtree", interrupted_removal)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    assert list((claim / "runs").glob("*.removed"))
+    assert [path.name for path in (claim / "runs").iterdir() if not path.suffix] == ["shared"]
+    nodes()
+    run(name="again")
+    assert [path.name for path in (claim / "runs").iterdir()] == ["shared"]
+
+
+def interrupted_removal(folder, **_):
+    if folder.name.endswith(".removed") and folder.exists():
+        raise KeyboardInterrupt
+
+
 def test_a_failed_training_ends_with_the_reason_and_keeps_its_state(run, stand_in, claim, tmp_path):
     state = claim / "runs" / "train-0"
     state.mkdir(parents=True)

@@ -1,5 +1,6 @@
 """A training as a TrainJob: the step waits for it, and takes the checkpoint from the claim."""
 
+import contextlib
 import logging
 import shutil
 import time
@@ -10,7 +11,7 @@ from cxr.adapters.train_job import checkpoint_folder, job_folder, output_folder,
 from cxr.adapters.trainer import Trainer
 from cxr.contracts.checkpoint import HISTORY_FILE, RECIPE_FILE, History
 from cxr.contracts.cluster import Cluster
-from cxr.contracts.files import new_folder, read_json
+from cxr.contracts.files import clear_removed, new_folder, read_json, remove_folder
 from cxr.contracts.recipe import Recipe
 from cxr.errors import ClusterError, TrainingError
 from cxr.steps.cluster.discard import discard
@@ -56,6 +57,8 @@ def train_in_cluster(
     claim = Path(cluster.mount)
     place = folder_on_claim(scratch, claim)
     trained, output = claim / checkpoint_folder(place, key), claim / output_folder(place, key)
+    work = claim / job_folder(place, key)
+    clear_removed(work)
     films = share_films(studies=studies, split=split, weights=weights, scratch=scratch, claim=claim)
     manifest = render_train_job(recipe, cluster, films, key=key, scratch=place)
     name = manifest["metadata"]["name"]
@@ -71,7 +74,8 @@ def train_in_cluster(
         history = _take(trained, out, recipe, name)
         discard(trainer.delete, name, noun="training", keep=cluster.training.keep)
     if not cluster.training.keep:
-        shutil.rmtree(claim / job_folder(place, key), ignore_errors=True)
+        with contextlib.suppress(OSError):  # the checkpoint has been taken
+            remove_folder(work)
     return history
 
 
