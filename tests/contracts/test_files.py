@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from cxr.contracts.files import (
     Contract,
+    clear_removed,
     file_digest,
     folder_digest,
     new_folder,
     read_json,
+    remove_folder,
     replace_folder,
     value_digest,
     write_bytes,
@@ -120,6 +122,26 @@ def test_a_folder_is_never_mixed_with_the_one_it_replaces(tmp_path):
     replace_folder(draft, target)
     assert names(target) == ["new"]
     assert names(tmp_path) == ["out"]
+
+
+def test_a_folder_is_removed_and_leaves_nothing(tmp_path):
+    (tmp_path / "work" / "deep").mkdir(parents=True)
+    remove_folder(tmp_path / "work")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("remove", [clear_removed, remove_folder])
+def test_a_kill_while_a_folder_is_removed_leaves_nothing_under_its_name(tmp_path, remove):
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "old").touch()
+    run_and_die("files.shutil.rmtree = lambda path, **_: path.exists() and die()\nfiles.remove_folder(target)", work)
+    assert not work.exists()
+    assert len(names(tmp_path)) == 1, "the rest is beside it"
+    work.mkdir()
+    (work / "new").touch()
+    remove(work)
+    assert names(tmp_path) == (["work"] if remove is clear_removed else [])
 
 
 @settings(max_examples=30)

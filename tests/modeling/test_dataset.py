@@ -33,6 +33,14 @@ def test_the_array_is_kept_and_found_again(noise_studies, tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_films_that_another_version_kept_are_not_taken(noise_studies, tmp_path, monkeypatch):
+    index = StudyIndex.read(noise_studies)
+    load_films(noise_studies, index, PREPROCESSING, scratch=tmp_path)
+    monkeypatch.setattr("cxr.__version__", "next")
+    monkeypatch.setattr("cxr.modeling.dataset.network_input", lambda *_: np.full((32, 32), 7, np.uint8))
+    assert (load_films(noise_studies, index, PREPROCESSING, scratch=tmp_path).films == 7).all()
+
+
 def test_unlabelled_films_are_minus_one(noise_studies):
     index = StudyIndex.read(noise_studies)
     films = index.films.assign(label=None)

@@ -2,11 +2,12 @@ import csv
 import hashlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from cxr.contracts.studies import StudyIndex
 from cxr.errors import ContractError, SourceError
 from cxr.imaging.read import read_film
 from cxr.steps.ingest import ingest
-from cxr.steps.ingestion.film import Job, Refusal, Store, StoredFilm
+from cxr.steps.ingestion.film import Job, Outcome, Refusal, Store, StoredFilm
 from cxr.steps.ingestion.journal import open_journal
 from cxr.steps.ingestion.workers import process_all
 from support.films import PATIENT, SECRETS, chest, dicom, encoded
@@ -94,6 +95,20 @@ def fill(source: Source, films: int) -> None:
         source.add(f"{number:03d}.{ending}", make(), label=label, source="ab"[number % 2])
     first = source.rows[0]
     source.add("copy.png", (source.folder / first["path"]).read_bytes(), label=first["label"], source="a")
+
+
+def half_mask(source: Source, half: str) -> str:
+    """Name of a new mask that marks the left or the right half of a film."""
+    mask = np.zeros((192, 160), np.uint8)
+    mask[:, :80] = 255
+    (source.folder / f"{half}.png").write_bytes(encoded(mask if half == "left" else 255 - mask))
+    return f"{half}.png"
+
+
+def marked_half(studies: Path) -> str:
+    """The half that the only mask of the studies marks."""
+    (path,) = (studies / "masks").iterdir()
+    return "left" if np.asarray(Image.open(path))[0, 0] else "right"
 
 
 class TestStudies:
@@ -189,6 +204,36 @@ class TestStudies:
         np.testing.assert_allclose([rows.min(), rows.max() + 1], np.array([60, 150]) * scale, atol=1)
         np.testing.assert_allclose([columns.min(), columns.max() + 1], np.array([40, 130]) * scale, atol=1)
 
+    def test_a_mask_that_only_a_copy_has_is_kept(self, source: Source, tmp_path: Path) -> None:
+        film = encoded(chest(seed=1))
+        source.add("first.png", film, label="TB")
+        source.add("again.png", film, label="TB", mask=half_mask(source, "left"))
+        assert source.ingest(tmp_path / "studies").masked == 1
+        assert marked_half(tmp_path / "studies") == "left"
+
+    def test_of_two_masks_an_unreadable_one_gives_way(self, source: Source, tmp_path: Path) -> None:
+        film = encoded(chest(seed=1))
+        (source.folder / "bad.png").write_bytes(b"no picture")
+        source.add("first.png", film, label="TB", mask="bad.png")
+        source.add("again.png", film, label="TB", mask=half_mask(source, "right"))
+        assert source.ingest(tmp_path / "studies").masked == 1
+        assert marked_half(tmp_path / "studies") == "right"
+
+    @pytest.mark.parametrize("step", [1, -1], ids=["first read first", "last read first"])
+    def test_of_two_masks_the_first_in_the_source_is_kept(
+        self, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    ) -> None:
+        film = encoded(chest(seed=1))
+        source.add("first.png", film, label="TB", mask=half_mask(source, "left"))
+        source.add("again.png", film, label="TB", mask=half_mask(source, "right"))
+
+        def in_order(jobs: Sequence[Job], store: Store, *, workers: int) -> Iterator[Outcome]:
+            return process_all(jobs[::step], store, workers=workers)
+
+        monkeypatch.setattr("cxr.steps.ingest.process_all", in_order)
+        assert source.ingest(tmp_path / "studies").masked == 1
+        assert marked_half(tmp_path / "studies") == "left"
+
     def test_nothing_of_a_header_is_in_any_file(self, source: Source, tmp_path: Path) -> None:
         source.add("a.dcm", dicom(chest(seed=1), PatientComments=PATIENT), label="Normal")
         source.add("b.dcm", dicom(chest(seed=2), Modality="CT"), label="Normal")
@@ -282,6 +327,8 @@ class TestDuplicates:
             {"study_id": "s3", "source": "another hospital"},
             {},
             {},
+            {"study_id": "s9"},
+            {"patient_id": "p9", "study_id": "s9"},
         ]
         for number, known in enumerate(who):
             source.add(f"{number}.png", encoded(chest(200, 150 + number, seed=number)), label="Normal", **known)
@@ -289,8 +336,10 @@ class TestDuplicates:
         report = source.ingest(tmp_path / "studies")
         index = StudyIndex.read(tmp_path / "studies").films.sort_values("width")
         groups = [sorted(part["width"] - 150) for _, part in index.groupby("group_id")]
-        assert sorted(groups) == [[0, 1], [2, 3], [4, 5], [6], [7], [8]], "copy.png says that p2 and p3 are one person"
-        assert report.groups == 6
+        assert sorted(groups) == [[0, 1], [2, 3], [4, 5], [6], [7], [8], [9, 10]], (
+            "copy.png says that p2 and p3 are one person, and a study that its films are of one"
+        )
+        assert report.groups == 7
         assert set(index["group_id"]) <= set(index["image_id"])
 
 
@@ -341,6 +390,60 @@ class TestResuming:
         assert report.kept == whole.kept
         assert contents(out) == contents(tmp_path / "whole")
 
+    @pytest.mark.parametrize("gone", [("pseudonym-key", "images/*.png"), ("masks",)])
+    def test_killed_while_the_work_is_removed_and_run_again_gives_the_same(
+        self, source: Source, tmp_path: Path, gone: tuple[str, ...]
+    ) -> None:
+        for number in (1, 2):
+            film = dicom(chest(seed=number))
+            source.add(f"{number}.dcm", film, label="Normal", mask=half_mask(source, "left"))
+        with pytest.raises(InterruptedError):
+            _ingest_and_stop_removing(source, tmp_path / "studies", gone)
+        report = source.ingest(tmp_path / "studies")
+        assert (report.patients, report.masked) == (1, 2), "one key for both films"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "studies"]
+
+    def test_killed_while_unusable_work_is_removed_and_run_again_on_a_mended_source(
+        self, source: Source, tmp_path: Path
+    ) -> None:
+        film = encoded(chest(seed=1))
+        for label in ("Normal", "TB"):
+            source.add(f"{label}.png", film, label=label, mask=half_mask(source, "left"))
+        with pytest.raises(InterruptedError):
+            _ingest_and_stop_removing(source, tmp_path / "studies", ("masks",))
+        source.rows[0]["label"] = "TB"
+        assert source.ingest(tmp_path / "studies").masked == 1
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "studies"]
+
+    def test_what_is_left_of_removed_work_goes_before_the_next_run_reads(self, source: Source, tmp_path: Path) -> None:
+        source.add("a.png", encoded(chest(seed=1)), label="Normal")
+        with pytest.raises(InterruptedError):
+            _ingest_and_stop_removing(source, tmp_path / "studies", ())
+        with pytest.raises(InterruptedError):
+            _ingest_and_stop(source, tmp_path / "studies")
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".studies.partial", "source", "studies"]
+
+    def test_a_film_whose_mask_is_gone_is_read_again(self, source: Source, tmp_path: Path) -> None:
+        source.add("a.png", encoded(chest(seed=1)), label="TB", mask=half_mask(source, "left"))
+        with pytest.raises(InterruptedError):
+            _ingest_and_stop(source, tmp_path / "studies")
+        shutil.rmtree(tmp_path / ".studies.partial" / "masks")
+        assert source.ingest(tmp_path / "studies", pseudonym_key=b"k").masked == 1
+        assert marked_half(tmp_path / "studies") == "left"
+
+    def test_work_whose_removal_was_cut_off_is_not_gone_on_from(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = tmp_path / ".studies.partial"
+        with open_journal(folder, signature="old") as journal:
+            journal.add(Outcome(identity="film", film=Refusal(code="corrupt", reason="cut off")))
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "rmtree", _interrupt)
+            with pytest.raises(InterruptedError), open_journal(folder, signature="new"):
+                pass
+        with open_journal(folder, signature="old") as journal:
+            assert "film" not in journal
+
     def test_another_recipe_does_not_go_on_from_it(self, source: Source, tmp_path: Path) -> None:
         source.add("a.png", encoded(chest(300, 260, seed=1)), label="Normal")
         with pytest.raises(InterruptedError):
@@ -385,7 +488,24 @@ def _ingest_and_stop(source: Source, out: Path) -> None:
         source.ingest(out, pseudonym_key=b"k")
 
 
-def _interrupt(draft: Path, target: Path) -> None:
+def _ingest_and_stop_removing(source: Source, out: Path, gone: Sequence[str]) -> None:
+    """Ingest and stop while the work is removed: of each pattern in `gone` the first path is gone by then."""
+    remove = shutil.rmtree
+
+    def stop(path: str | Path, **options: Any) -> None:
+        folder = Path(path)
+        if not (folder / "pseudonym-key").is_file():
+            return remove(path, **options)
+        for found in [min(folder.glob(pattern)) for pattern in gone]:
+            remove(found) if found.is_dir() else found.unlink()
+        raise InterruptedError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shutil, "rmtree", stop)
+        source.ingest(out)
+
+
+def _interrupt(*_: Any, **__: Any) -> None:
     raise InterruptedError
 
 

@@ -172,8 +172,10 @@ class TestGroups:
         films = frame(rows)
         nodes: dict[str, int] = {}
         edges = []
+        patients = {(study, patient) for _, patient, study in keys if patient}
         for number, row in enumerate(rows):
-            study = None if row["patient_id"] else row["study_id"]
+            shared = sum(study == keys[number][2] for study, _ in patients) > 1
+            study = None if row["patient_id"] and shared else row["study_id"]
             for key in (row["group_id"], row["patient_id"], study):
                 if key:
                     edges.append((number, len(rows) + nodes.setdefault(key, len(nodes))))
@@ -184,6 +186,28 @@ class TestGroups:
         pairs = pd.Series(expected[: len(rows)]).groupby(joined.to_numpy()).nunique()
         assert (pairs == 1).all()
         assert joined.nunique() == len(set(expected[: len(rows)]))
+
+    @pytest.mark.parametrize(
+        ("patients", "groups"),
+        [
+            (["p1", None, None], [0, 0, 0]),
+            ([None, "p1", "p1"], [0, 0, 0]),
+            (["p1", "p2", None, None], [0, 1, 2, 2]),
+            (["p1", "p2", "p1"], [0, 1, 0]),
+        ],
+        ids=["one named", "one unnamed", "number of two patients", "number of two patients, all named"],
+    )
+    def test_a_study_joins_its_films_unless_it_is_a_number_of_several_patients(
+        self, patients: list[str | None], groups: list[int]
+    ) -> None:
+        films = frame([{"patient_id": patient, "study_id": "1", "source": "a"} for patient in patients])
+        assert pd.factorize(join_groups(films))[0].tolist() == groups
+
+    def test_a_study_that_names_its_patient_once_joins_it_to_the_films_of_that_patient(self) -> None:
+        films = frame(
+            [{"study_id": "1"}, {"study_id": "1", "patient_id": "p1"}, {"study_id": "2", "patient_id": "p1"}, {}]
+        )
+        assert pd.factorize(join_groups(films))[0].tolist() == [0, 0, 0, 1]
 
     def test_studies_of_two_sources_may_have_one_number(self) -> None:
         films = frame(

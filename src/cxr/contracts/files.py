@@ -109,6 +109,26 @@ def replace_folder(draft: Path, target: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a folder of work that a later call would go on from: a kill leaves all of it, or nothing under its name.
+
+    What a kill leaves lies beside it, for `clear_removed`.
+    """
+    clear_removed(folder)
+    aside = _removed(folder)
+    folder.rename(aside)
+    shutil.rmtree(aside)
+
+
+def clear_removed(folder: Path) -> None:
+    """Remove what a kill left of a folder that `remove_folder` was removing; there may be none."""
+    shutil.rmtree(_removed(folder), ignore_errors=True)
+
+
+def _removed(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.removed")
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)

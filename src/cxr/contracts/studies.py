@@ -53,7 +53,7 @@ class StudyIndex:
 
     Attributes:
         films: one row per film with the columns of `SCHEMA`. `group_id` joins films that must stay on one side of a
-            split: those of one patient, and near-duplicates. Unknown is null.
+            split: those of one patient or study, and look-alikes. Unknown is null.
     """
 
     films: pd.DataFrame

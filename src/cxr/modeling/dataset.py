@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+import cxr
 from cxr.contracts.files import value_digest
 from cxr.contracts.recipe import Preprocessing
 from cxr.contracts.studies import IMAGES_FOLDER, StudyIndex
@@ -57,7 +58,8 @@ def load_films(
         studies: folder that holds `images/`.
         index: the films wanted.
         preprocessing: of the recipe.
-        scratch: keep the array there as a memory map, to be found by the next call for the same films.
+        scratch: keep the array there as a memory map, to be found by the next call for the same films of the same
+            version of cxr, as another one may preprocess them differently.
 
     Raises:
         ContractError: an image of the index is missing or unreadable.
@@ -69,7 +71,8 @@ def load_films(
         films = np.empty(shape, np.uint8)
         _decode(studies, names, preprocessing, films)
         return FilmArray(films, labels, index)
-    key = hashlib.sha256("\n".join([value_digest(preprocessing), *names]).encode()).hexdigest()[:24]
+    parts = [cxr.__version__, value_digest(preprocessing), *names]
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
     kept = scratch / f"films-{key}.npy"
     if not kept.exists():
         scratch.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,10 @@ from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 
-Person = tuple[str, ...]
+Named = tuple[str | None, str | None, str | None]
+"""Patient, study and source of a film; None is unknown."""
+
+Study = tuple[str, str]
 
 
 class DisjointSets:
@@ -20,6 +23,15 @@ class DisjointSets:
         least = min(roots, default=0)
         for root in roots:
             self._parent[root] = least
+
+    def join_by(self, keys: Iterable[Hashable], members: Iterable[int]) -> None:
+        """Make one set of the sets of all members that have the same key; None is no key."""
+        together: dict[Hashable, list[int]] = defaultdict(list)
+        for key, member in zip(keys, members, strict=True):
+            if key is not None:
+                together[key].append(member)
+        for alike in together.values():
+            self.join(alike)
 
     def root(self, member: int) -> int:
         """The least member of the set of this one."""
@@ -36,15 +48,30 @@ class DisjointSets:
         return list(sets.values())
 
 
-def person_key(*, patient_id: str | None, study_id: str | None, source: str | None) -> Person | None:
-    """What films of one person have in common: the patient, or the study where the patient is unknown.
+def person_keys(films: Sequence[Named]) -> tuple[list[str | None], list[Study | None]]:
+    """What films of one person have in common: the patient and, independently of it, the study.
+
+    One film that names the patient of a study names that of its other films. A number that a source gives to studies of
+    several patients ("1" for the first of each) is of no study in particular: it joins no film that names its patient.
+    Those that name none it joins to each other, lest films of one study be parted.
+
+    Args:
+        films: all of a data set. Numbers of studies are those of their source, patients those of the data set.
 
     Returns:
-        None where neither is known. Numbers of studies are those of their source, patients those of the data set.
+        By film the patient, and the study; None is nothing to join by.
     """
-    if patient_id is not None:
-        return ("patient", patient_id)
-    return None if study_id is None else ("study", source or "", study_id)
+    studies = [None if study is None else (source or "", study) for _, study, source in films]
+    patients = [patient for patient, _, _ in films]
+    known: dict[Study | None, set[str]] = defaultdict(set)
+    for patient, study in zip(patients, studies, strict=True):
+        if patient is not None:
+            known[study].add(patient)
+    joining = [
+        study if patient is None or len(known[study]) == 1 else None
+        for patient, study in zip(patients, studies, strict=True)
+    ]
+    return patients, joining
 
 
 def connected(keys: Sequence[Sequence[Hashable]]) -> np.ndarray:
@@ -56,12 +83,8 @@ def connected(keys: Sequence[Sequence[Hashable]]) -> np.ndarray:
     Returns:
         For each item the position of the first item of its set, int64 [items].
     """
-    sets = DisjointSets(range(len(keys[0])))
+    items = range(len(keys[0]))
+    sets = DisjointSets(items)
     for kind in keys:
-        together: dict[Hashable, list[int]] = defaultdict(list)
-        for item, key in enumerate(kind):
-            if key is not None:
-                together[key].append(item)
-        for items in together.values():
-            sets.join(items)
-    return np.array([sets.root(item) for item in range(len(keys[0]))], dtype=np.int64)
+        sets.join_by(kind, items)
+    return np.array([sets.root(item) for item in items], dtype=np.int64)

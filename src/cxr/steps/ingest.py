@@ -3,7 +3,6 @@
 import logging
 import os
 import secrets
-import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import cxr
-from cxr.contracts.files import replace_folder, value_digest
+from cxr.contracts.files import clear_removed, remove_folder, replace_folder, value_digest
 from cxr.contracts.ingest import IngestReport
 from cxr.contracts.recipe import Recipe
 from cxr.contracts.source import SourceFilm
@@ -42,7 +41,7 @@ def ingest(
     are burnt into the pixels are not removed.
 
     Killed at any point and called again with the same arguments, it goes on where it was, to the same result: until
-    it is done its work is in `.<out>.partial` beside `out`.
+    it is done its work is in `.<out>.partial` beside `out`. That folder is used again whole or not at all.
 
     Args:
         data: see `cxr.steps.sources`.
@@ -58,6 +57,7 @@ def ingest(
     """
     started = time.monotonic()
     partial = out.with_name(f".{out.name}.partial")
+    clear_removed(partial)
     films = open_source(data, scratch=partial / "source", seed=recipe.seed)
     secret = sha256(pseudonym_key).hexdigest() if pseudonym_key else "random"
     signature = f"{cxr.__version__} {value_digest(recipe.preprocessing)} {secret}"
@@ -72,10 +72,10 @@ def ingest(
         try:
             report = write_studies(partial / "studies", cohort, store=partial, started=started)
         except SourceError:
-            shutil.rmtree(partial)
+            remove_folder(partial)
             raise
         replace_folder(partial / "studies", out)
-        shutil.rmtree(partial)
+        remove_folder(partial)
     logger.info("%d of %d files kept, %.0f s", report.kept, report.read, report.seconds)
     return report
 

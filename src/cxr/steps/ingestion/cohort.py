@@ -11,7 +11,6 @@ from cxr.domain import TAXONOMY, AgeGroup, Sex, View
 from cxr.errors import RejectedFilm
 from cxr.imaging.header import bounded_age, stated_sex, stated_view
 from cxr.imaging.similarity import Thumbnails
-from cxr.steps.grouping import person_key
 from cxr.steps.ingestion.duplicates import Candidate, Verdict, judge
 from cxr.steps.ingestion.film import Refusal, StoredFilm
 from cxr.steps.ingestion.journal import Line
@@ -26,8 +25,13 @@ _AGE_GROUPS = {
 
 @dataclass(frozen=True, kw_only=True)
 class KnownFilm:
-    """A readable film with what its source and its header say of it, in the words of the contract. None is unknown."""
+    """A readable film with what its source and its header say of it, in the words of the contract. None is unknown.
 
+    Attributes:
+        identity: of its job, which names its stored mask.
+    """
+
+    identity: str
     stored: StoredFilm
     label: str | None
     patient_id: str | None
@@ -45,7 +49,7 @@ class Cohort:
 
     Attributes:
         names: as the source has them.
-        known: readable films, duplicates and conflicting ones among them.
+        known: readable films in the order of the source, duplicates and conflicting ones among them.
         refused: files that are no film, or no usable one.
         verdict: on the known films.
     """
@@ -59,6 +63,19 @@ class Cohort:
         """The films of the study index, in the order of the source."""
         for position in self.verdict.labels:
             yield self.known[position]
+
+    def masks(self) -> dict[str, str]:
+        """Of every kept film with a mask, image_id to the identity of the mask.
+
+        The mask is the first in the order of the source among those of the film and of its exact copies, which show
+        the same pixels.
+        """
+        kept = {film.stored.image_id for film in self.kept()}
+        masks: dict[str, str] = {}
+        for film in self.known.values():
+            if film.stored.masked and film.stored.image_id in kept:
+                masks.setdefault(film.stored.image_id, film.identity)
+        return masks
 
     def index(self) -> StudyIndex:
         """The study index of the kept films."""
@@ -96,7 +113,7 @@ def gather(films: Sequence[SourceFilm], lines: Sequence[Line], thumbnails: Thumb
     known: dict[int, KnownFilm] = {}
     refused: dict[int, Refusal] = {}
     for position, (film, line) in enumerate(zip(films, lines, strict=True)):
-        outcome = _known(film, line.film)
+        outcome = _known(film, line)
         if isinstance(outcome, Refusal):
             refused[position] = outcome
         else:
@@ -112,8 +129,9 @@ def gather(films: Sequence[SourceFilm], lines: Sequence[Line], thumbnails: Thumb
     return Cohort(names=names, known=known, refused=dict(sorted(refused.items())), verdict=verdict)
 
 
-def _known(film: SourceFilm, stored: StoredFilm | Refusal) -> KnownFilm | Refusal:
+def _known(film: SourceFilm, line: Line) -> KnownFilm | Refusal:
     """The film, unless reading it or its source's words are a reason to refuse it."""
+    stored = line.film
     if isinstance(stored, Refusal):
         return stored
     try:
@@ -123,6 +141,7 @@ def _known(film: SourceFilm, stored: StoredFilm | Refusal) -> KnownFilm | Refusa
         return Refusal(code=verdict.code, reason=verdict.reason)
     age = bounded_age(film.age) if film.age is not None else stored.age
     return KnownFilm(
+        identity=line.identity,
         stored=stored,
         label=label,
         patient_id=film.patient_id or stored.patient_id,
@@ -150,7 +169,9 @@ def _candidate(position: int, film: KnownFilm, row: int) -> Candidate:
         position=position,
         image_id=film.stored.image_id,
         label=film.label,
-        person=person_key(patient_id=film.patient_id, study_id=film.study_id, source=film.source),
+        patient_id=film.patient_id,
+        study_id=film.study_id,
+        source=film.source,
         area=film.stored.width * film.stored.height,
         hash=film.stored.hash,
         row=row,

@@ -7,8 +7,8 @@
   all of them are refused. A label that only some of them carry holds for the one that stays.
 * Films that correlate at `LOOK_ALIKE` or more are two exposures, mostly of one patient: both stay, in one group.
 
-A group joins, through any chain, films of one patient, of one study where the patient is unknown, look-alikes, and
-whatever was joined to a copy that was left out: no split may separate them.
+A group joins, through any chain, films of one person (see `cxr.steps.grouping.person_keys`), look-alikes, and whatever
+was joined to a copy that was left out: no split may separate them.
 """
 
 from collections import defaultdict
@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 
 from cxr.imaging.similarity import LOOK_ALIKE, NEAR_DUPLICATE, Thumbnails, similar_pairs
-from cxr.steps.grouping import DisjointSets, Person
+from cxr.steps.grouping import DisjointSets, person_keys
 
 Pair = tuple[int, int, float]
 Kind = Literal["exact", "near"]
@@ -32,7 +32,6 @@ class Candidate:
 
     Attributes:
         position: in the order of the source.
-        person: see `cxr.steps.grouping.person_key`.
         area: pixels of the original.
         row: of its thumbnail.
     """
@@ -40,7 +39,9 @@ class Candidate:
     position: int
     image_id: str
     label: str | None
-    person: Person | None
+    patient_id: str | None
+    study_id: str | None
+    source: str | None
     area: int
     hash: int
     row: int
@@ -160,13 +161,10 @@ def _judge_exposure(films: Sequence[Candidate], near: Neighbours, outcome: _Outc
         outcome.duplicates.extend(Duplicate(*found, dropped=other.position) for other in others)
 
 
-def _join_persons(films: Iterable[Candidate], sets: DisjointSets) -> None:
-    together: dict[Person, list[int]] = defaultdict(list)
-    for film in films:
-        if film.person is not None:
-            together[film.person].append(film.position)
-    for positions in together.values():
-        sets.join(positions)
+def _join_persons(films: Sequence[Candidate], sets: DisjointSets) -> None:
+    positions = [film.position for film in films]
+    for keys in person_keys([(film.patient_id, film.study_id, film.source) for film in films]):
+        sets.join_by(keys, positions)
 
 
 def _group_names(sets: DisjointSets, image_ids: dict[int, str]) -> dict[int, str]:

@@ -40,7 +40,8 @@ class Store:
     """Where films go and how.
 
     Attributes:
-        images, masks: existing folders.
+        images, masks: existing folders; of films by image_id, and of masks by the identity of their job, since of
+            films with the same pixels each may have a mask of its own.
         key: secret of the pseudonyms.
     """
 
@@ -122,7 +123,7 @@ def _process(job: Job, store: Store) -> Outcome:
     height, width = reading.pixels.shape
     film = stored_film(reading.pixels, store.preprocessing)
     image_id = _store(film, store.images)
-    masked, mask_error = _store_mask(job.mask, film.shape, store.masks, image_id)
+    masked, mask_error = _store_mask(job.mask, film.shape, store.masks / f"{job.identity}.png")
     look = fingerprint(film)
     facts = reading.facts
     stored = StoredFilm(
@@ -154,7 +155,7 @@ def _store(film: Film, folder: Path) -> str:
     return image_id
 
 
-def _store_mask(path: Path | None, shape: tuple[int, ...], folder: Path, image_id: str) -> tuple[bool, str | None]:
+def _store_mask(path: Path | None, shape: tuple[int, ...], out: Path) -> tuple[bool, str | None]:
     """Write the mask at the film's size as 0 and 255; returns whether it marks anything, and what went wrong."""
     if path is None:
         return False, None
@@ -171,7 +172,7 @@ def _store_mask(path: Path | None, shape: tuple[int, ...], folder: Path, image_i
         return False, None
     buffer = io.BytesIO()
     lesion.save(buffer, format="PNG", **_PNG)
-    _write(folder / f"{image_id}.png", buffer.getvalue())
+    _write(out, buffer.getvalue())
     return True, None
 
 

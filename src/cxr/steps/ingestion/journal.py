@@ -93,6 +93,7 @@ def _start(folder: Path, signature: str) -> None:
     """Remove what was made under another signature, and make the folders."""
     mark = folder / _SIGNATURE
     if not mark.is_file() or mark.read_text() != signature:
+        mark.unlink(missing_ok=True)  # first: what a kill leaves of the rest is of no signature
         for name in (IMAGES_FOLDER, MASKS_FOLDER):
             shutil.rmtree(folder / name, ignore_errors=True)
         for name in (_LINES, _THUMBNAILS):
@@ -103,7 +104,7 @@ def _start(folder: Path, signature: str) -> None:
 
 
 def _read(folder: Path) -> dict[str, Line]:
-    """The whole lines whose films are still there; cuts off the rest of both files."""
+    """The whole lines whose films and masks are still there; cuts off the rest of both files."""
     path, thumbnails = folder / _LINES, folder / _THUMBNAILS
     rows = thumbnails.stat().st_size // _THUMBNAIL_BYTES if thumbnails.exists() else 0
     done: dict[str, Line] = {}
@@ -117,12 +118,20 @@ def _read(folder: Path) -> dict[str, Line]:
         if line.row >= rows:
             break
         kept, next_row = kept + len(text), max(next_row, line.row + 1)
-        if isinstance(line.film, Refusal) or (folder / IMAGES_FOLDER / f"{line.film.image_id}.png").is_file():
+        if all((folder / name).is_file() for name in _stored(line)):
             done[line.identity] = line
     for file, size in ((path, kept), (thumbnails, next_row * _THUMBNAIL_BYTES)):
         if file.exists():
             os.truncate(file, size)
     return done
+
+
+def _stored(line: Line) -> Iterator[str]:
+    """What reading the file stored, by its place in the folder."""
+    if isinstance(line.film, StoredFilm):
+        yield f"{IMAGES_FOLDER}/{line.film.image_id}.png"
+        if line.film.masked:
+            yield f"{MASKS_FOLDER}/{line.identity}.png"
 
 
 def _lines_of(path: Path) -> Iterator[bytes]:

@@ -37,12 +37,14 @@ def write_studies(folder: Path, cohort: Cohort, *, store: Path, started: float) 
     if not cohort.verdict.labels:
         raise SourceError(_nothing_kept(cohort))
     shutil.rmtree(folder, ignore_errors=True)
-    for name in (IMAGES_FOLDER, MASKS_FOLDER):
-        (folder / name).mkdir(parents=True)
+    images, masks = folder / IMAGES_FOLDER, folder / MASKS_FOLDER
+    for part in (images, masks):
+        part.mkdir(parents=True)
     for film in cohort.kept():
-        _link(store, folder, f"{IMAGES_FOLDER}/{film.stored.image_id}.png")
-        if film.stored.masked:
-            _link(store, folder, f"{MASKS_FOLDER}/{film.stored.image_id}.png")
+        name = f"{film.stored.image_id}.png"
+        _link(store / IMAGES_FOLDER / name, images / name)
+    for image_id, mask in cohort.masks().items():
+        _link(store / MASKS_FOLDER / f"{mask}.png", masks / f"{image_id}.png")
     index = cohort.index()
     index.write(folder)
     _write_lists(folder, cohort)
@@ -62,11 +64,11 @@ def _nothing_kept(cohort: Cohort) -> str:
     return f"data must hold at least one usable film, of {len(cohort.names)} files none is ({counts}); {examples}"
 
 
-def _link(store: Path, folder: Path, name: str) -> None:
+def _link(stored: Path, written: Path) -> None:
     try:
-        os.link(store / name, folder / name)
+        os.link(stored, written)
     except OSError:
-        shutil.copyfile(store / name, folder / name)
+        shutil.copyfile(stored, written)
 
 
 def _write_lists(folder: Path, cohort: Cohort) -> None:
@@ -101,7 +103,7 @@ def _report(cohort: Cohort, index: StudyIndex) -> IngestReport:
         near_duplicates=kinds["near"],
         look_alikes=len(verdict.look_alikes),
         polarity_corrected=sum(film.stored.polarity_corrected for film in cohort.kept()),
-        masked=sum(film.stored.masked for film in cohort.kept()),
+        masked=len(cohort.masks()),
         patients=int(index.films["patient_id"].nunique()),
         groups=int(index.films["group_id"].nunique()),
         films=tuple(FilmCount(label=label, source=source, films=films) for (label, source), films in ordered),

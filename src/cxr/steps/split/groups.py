@@ -5,13 +5,13 @@ from collections.abc import Iterable
 import pandas as pd
 
 from cxr.errors import SplitError
-from cxr.steps.grouping import connected, person_key
+from cxr.steps.grouping import connected, person_keys
 
-_KEYS = ("group_id", "patient_id", "study_id", "source")
+_NAMES = ("patient_id", "study_id", "source")
 
 
 def join_groups(films: pd.DataFrame) -> pd.Series:
-    """Group of each film: joined, through any chain, by group_id, by patient, and by study where there is no patient.
+    """Group of each film: joined, through any chain, by group_id and by person (`cxr.steps.grouping.person_keys`).
 
     Args:
         films: rows of a study index.
@@ -19,12 +19,8 @@ def join_groups(films: pd.DataFrame) -> pd.Series:
     Returns:
         The least `group_id` of all that are joined, one value per row.
     """
-    known = {name: films[name].astype(object).where(films[name].notna(), None) for name in _KEYS}
-    persons = [
-        person_key(patient_id=patient, study_id=study, source=source)
-        for patient, study, source in zip(known["patient_id"], known["study_id"], known["source"], strict=True)
-    ]
-    sets = connected([known["group_id"].tolist(), persons])
+    known = [films[name].astype(object).where(films[name].notna(), None) for name in _NAMES]
+    sets = connected([films["group_id"].tolist(), *person_keys(list(zip(*known, strict=True)))])
     return films["group_id"].groupby(sets).transform("min")
 
 

@@ -47,7 +47,7 @@ def split(*, studies: Path, out: Path, recipe: Recipe) -> SplitReport:
 
 
 def split_index(index: StudyIndex, *, recipe: SplitRecipe, seed: int) -> StudyIndex:
-    """The index with `split` filled for every labelled film, and `group_id` joined over shared patients.
+    """The index with `split` filled for every labelled film, and `group_id` joined over shared patients and studies.
 
     The result depends on the films, the recipe and the seed, and not on the order of the rows.
 
@@ -135,8 +135,8 @@ def _caveats(films: pd.DataFrame, unlabelled: int, recipe: SplitRecipe) -> list[
     unknown = int(films["patient_id"].isna().sum())
     if unknown:
         caveats.append(
-            f"The patient of {unknown:,} of {len(films):,} films is unknown: two films of one patient may be in two "
-            "parts unless they look alike."
+            f"{unknown:,} of {len(films):,} films name no patient: two films of one patient may be in two parts unless "
+            "they are of one study or look alike."
         )
     numbered = films.groupby("patient_id")["source"].nunique()
     if shared := int((numbered > 1).sum()):
