@@ -7,7 +7,15 @@ from sklearn import metrics as oracle
 from cxr.contracts.metrics import Estimate
 from cxr.evaluation import bootstrap as module
 from cxr.evaluation.bases import OVERALL
-from cxr.evaluation.bootstrap import Basis, bootstrap, estimate, patient_weights, ranking_limit, share_limit
+from cxr.evaluation.bootstrap import (
+    Basis,
+    bootstrap,
+    estimate,
+    estimate_difference,
+    patient_weights,
+    ranking_limit,
+    share_limit,
+)
 from cxr.evaluation.measures import BriefMeasures
 from support.scored import draw_films
 
@@ -140,3 +148,25 @@ def test_films_of_one_patient_say_nothing_of_other_patients():
     drawn = bootstrap(lambda w: {"share": w @ right / w.sum(axis=1)}, np.zeros(3, np.int64), resamples=100, seed=1)
     for basis in (Basis(), Basis(limit=share_limit(1)), Basis(noise="raises")):
         assert estimate(drawn["share"], basis) == Estimate(value=pytest.approx(2 / 3))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.0] * 5, Estimate(value=0.0)),
+        ([0.25] * 5, Estimate(value=0.25, low=0.05, high=0.45)),
+        ([-1.0] * 5, Estimate(value=-1.0, low=-1.0, high=-0.8)),
+        ([0.5] + [np.nan] * 4, Estimate(value=0.5)),
+        ([np.nan] * 5, Estimate(value=None, reason="no film of it")),
+    ],
+)
+def test_a_difference_that_no_resample_changes_may_be_off_either_way(values, expected):
+    found = estimate_difference(np.array(values), Basis(limit=0.9, reason="no film of it"))
+    assert (found.value, found.reason) == (expected.value, expected.reason)
+    assert found.low == (expected.low if expected.low is None else pytest.approx(expected.low))
+    assert found.high == (expected.high if expected.high is None else pytest.approx(expected.high))
+
+
+def test_a_difference_that_varies_has_the_interval_of_its_resamples():
+    values = np.append(0.1, np.linspace(-0.2, 0.4, 200))
+    assert estimate_difference(values, Basis(limit=0.9)) == estimate(values, Basis())

@@ -21,11 +21,22 @@ def grid(cells, presets):
     return measure_grid(CLEAN, cells, presets=presets, resamples=300, seed=1, index="i", model="m")
 
 
-def test_untouched_films_lose_nothing():
-    (cell,) = grid({("blur", 1): CLEAN}, {}).results
-    assert (cell.accuracy_drop.value, cell.accuracy_drop.low) == (0, 0)
-    assert cell.accuracy_drop.high == pytest.approx(1 - share_limit(int(CLEAN.patients.max()) + 1))
-    assert cell.macro_auroc_drop.value == 0
+def test_untouched_films_lose_nothing_and_have_no_interval():
+    """That no film changed does not say that one would rather lose than win."""
+    report = grid({("blur", 1): CLEAN}, {"mild": [("blur", 1)]})
+    (cell,) = report.results
+    for drop in (cell.accuracy_drop, cell.macro_auroc_drop, report.presets["mild"]["accuracy_drop"]):
+        assert (drop.value, drop.low, drop.high) == (0, None, None)
+
+
+def test_a_corruption_after_which_nothing_is_right_costs_all_with_an_interval_on_both_sides():
+    clean = draw_films(200, quality=60)
+    wrong = ScoredFilms(clean.labels, np.roll(clean.probabilities, 1, axis=1), clean.patients, FINDINGS)
+    cells = {("blur", 5): wrong}
+    (cell,) = measure_grid(clean, cells, presets={}, resamples=300, seed=1, index="i", model="m").results
+    least = 1 - 2 * (1 - share_limit(int(clean.patients.max()) + 1))
+    assert (cell.accuracy_drop.value, cell.accuracy_drop.high) == (1, 1)
+    assert cell.accuracy_drop.low == pytest.approx(least)
 
 
 def test_drops_are_paired_so_that_they_are_known_better_than_levels():

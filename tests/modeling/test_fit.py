@@ -4,6 +4,7 @@ import torch
 from cxr.contracts.recipe import Augmentation, ModelRecipe, Optimiser, Preprocessing, Recipe, Schedule
 from cxr.errors import TrainingError
 from cxr.modeling import fit as fitting
+from cxr.modeling.distributed import Processes
 from cxr.modeling.fit import fit
 from support.training import killed_after, same, training_parts
 
@@ -81,6 +82,13 @@ def test_divergence_says_what_to_lower(parts):
 def test_a_class_without_films_is_named(parts):
     with pytest.raises(TrainingError, match=r"there is no film of \['Tuberculosis'\]"):
         run([parts[0].take(parts[0].labels < 2), parts[1]])
+
+
+def test_a_batch_that_is_too_small_for_all_processes_is_refused_before_anything_is_trained(parts):
+    """Before the processes wait for each other, so that none hangs: there is no group of them in this test."""
+    told = r"schedule\.batch_size must be at least the number of processes .*, is 2 for 3 processes; raise it"
+    with pytest.raises(TrainingError, match=told):
+        run(parts, small_recipe(schedule=Schedule(batch_size=2)), processes=Processes(rank=2, world=3))
 
 
 def test_the_network_given_back_is_in_evaluation_mode(parts):

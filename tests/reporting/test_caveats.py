@@ -92,7 +92,28 @@ def test_unknown_attributes_and_patients_are_listed():
 
 def test_films_of_one_source_say_nothing_of_another():
     films = even_films()
-    assert "One source" in titled(data_caveats(films[films["source"] == "a"], FINDINGS))
+    caveats = titled(data_caveats(films[films["source"] == "a"], FINDINGS))
+    assert "One source" in caveats
+    assert "Sources unknown" not in caveats
+
+
+def test_films_of_unknown_sources_are_not_taken_for_those_of_one():
+    caveats = titled(data_caveats(even_films().assign(source=None), FINDINGS))
+    assert caveats["Sources unknown"].serious
+    assert "leave-one-source-out" in caveats["Sources unknown"].text
+    assert "One source" not in caveats
+
+
+@pytest.mark.parametrize("source", [None, "a"])
+def test_where_some_films_name_their_source_it_is_neither_one_nor_unknown(source: str | None):
+    films = even_films()
+    films["source"] = films["source"].where(films["source"] == "b", source)
+    assert {"One source", "Sources unknown"}.isdisjoint(titled(data_caveats(films, FINDINGS)))
+
+
+def test_without_a_labelled_film_nothing_is_said_of_sources():
+    films = even_films().assign(source=None, label=None)
+    assert {"One source", "Sources unknown"}.isdisjoint(titled(data_caveats(films, FINDINGS)))
 
 
 def test_a_subgroup_that_is_surely_worse_is_named_and_others_are_not(metrics: MetricsReport):

@@ -3,17 +3,22 @@ import pytest
 
 from cxr.contracts.metrics import Estimate
 from cxr.reporting.key_figures import KeyFigure, key_figure_table, key_figures, triage_point
+from cxr.reporting.provenance import Drawn
 from support.synthetic_run import SyntheticRun
 
 
-def figures(run: SyntheticRun, *, accuracy: Estimate | None = None, drop: Estimate | None = None) -> list[KeyFigure]:
+def figures(
+    run: SyntheticRun, *, accuracy: Estimate | None = None, drop: Estimate | None = None, drawn: Drawn = "none"
+) -> list[KeyFigure]:
     metrics, robustness = run.metrics, run.robustness
     if accuracy:
         metrics = msgspec.structs.replace(metrics, overall=metrics.overall | {"accuracy": accuracy})
     if drop:
         presets = robustness.presets | {"clinical": robustness.presets["clinical"] | {"accuracy_drop": drop}}
         robustness = msgspec.structs.replace(robustness, presets=presets)
-    found = key_figures(manifest=run.manifest, metrics=metrics, robustness=robustness, localisation=run.localisation)
+    found = key_figures(
+        manifest=run.manifest, metrics=metrics, robustness=robustness, localisation=run.localisation, drawn=drawn
+    )
     return list(found)
 
 
@@ -49,6 +54,14 @@ def test_without_an_interval_nothing_is_claimed(run: SyntheticRun):
     assert figures(run, accuracy=Estimate(value=0.99))[1].reading == ""
 
 
+@pytest.mark.parametrize(
+    ("drawn", "reading"),
+    [("some", "Not comparable: phantoms among the films"), ("all", "Not comparable: phantoms")],
+)
+def test_drawn_films_are_not_compared_with_the_ancestors(run: SyntheticRun, drawn: Drawn, reading: str):
+    assert {figure.reading for figure in figures(run, drawn=drawn)[:3]} == {reading}
+
+
 def test_a_figure_that_was_not_measured_says_so(run: SyntheticRun):
     robustness = msgspec.structs.replace(run.robustness, presets={})
     calibration = msgspec.structs.replace(run.calibration, operating_points=())
@@ -57,6 +70,7 @@ def test_a_figure_that_was_not_measured_says_so(run: SyntheticRun):
         metrics=run.metrics,
         robustness=robustness,
         localisation=run.localisation,
+        drawn="none",
     )
     assert [figure.number.reason for figure in found[2:5]] == ["not measured"] * 3
     assert triage_point(calibration) is None

@@ -35,9 +35,12 @@ def render(run: SyntheticRun) -> str:
     )
 
 
-def trained_on(run: SyntheticRun, sources: tuple[str, ...]) -> SyntheticRun:
-    provenance = msgspec.structs.replace(run.manifest.provenance, training_sources=sources)
-    return replace(run, manifest=msgspec.structs.replace(run.manifest, provenance=provenance))
+def trained_on(run: SyntheticRun, sources: tuple[str | None, ...]) -> SyntheticRun:
+    """The run, its films of these sources in turn; None is of no known source."""
+    named = tuple(source for source in sources if source)
+    provenance = msgspec.structs.replace(run.manifest.provenance, training_sources=named)
+    films = run.films.assign(source=[sources[row % len(sources)] for row in range(len(run.films))])
+    return replace(run, films=films, manifest=msgspec.structs.replace(run.manifest, provenance=provenance))
 
 
 @pytest.fixture(scope="module")
@@ -170,9 +173,41 @@ def test_it_does_not_depend_on_the_list_of_files(card: str, run: SyntheticRun):
     assert render(replace(run, manifest=manifest)) == card
 
 
-@pytest.mark.parametrize(("sources", "phantom"), [(("phantom_a", "phantom_b"), True), (("nih",), False)])
-def test_phantoms_are_called_phantoms(run: SyntheticRun, sources: tuple[str, ...], phantom: bool):
-    assert ("drawn phantoms" in render(trained_on(run, sources))) is phantom
+@pytest.mark.parametrize(
+    ("sources", "origin", "told"),
+    [
+        ((None,), "378 training films from sources that are not named.", "**Sources unknown.** No film names"),
+        (("nih",), "378 training films from 1 source: nih.", "**One source.**"),
+        (
+            ("nih", "phantom_a"),
+            "378 training films from 2 sources: nih, phantom_a.",
+            "**Phantoms among patients.** The films of phantom_a are drawn",
+        ),
+        (
+            ("phantom_a", "phantom_b"),
+            "378 training films from 2 sources: phantom_a, phantom_b.",
+            "**Phantoms, not patients.** The films are drawn",
+        ),
+    ],
+)
+def test_the_card_tells_where_the_films_come_from(
+    run: SyntheticRun, sources: tuple[str | None, ...], origin: str, told: str
+):
+    card = render(trained_on(run, sources)).replace("\\", "")
+    assert origin in card
+    titles = ("**Sources unknown.**", "**One source.**", "**Phantoms among patients.**", "**Phantoms, not patients.**")
+    assert [title for title in titles if title in card] == [title for title in titles if told.startswith(title)]
+    assert told in card
+
+
+@pytest.mark.parametrize(
+    ("sources", "told"), [(("nih",), True), ((None,), True), (("nih", "phantom_a"), False), (("phantom_a",), False)]
+)
+def test_phantoms_are_told_to_be_learnt_where_they_were(run: SyntheticRun, sources: tuple[str | None, ...], told: bool):
+    sampling = msgspec.structs.replace(run.recipe.sampling, phantoms=1500)
+    recipe = msgspec.structs.replace(run.recipe, sampling=sampling)
+    words = "Beside them the network learnt 1,500 drawn films"
+    assert (words in render(trained_on(replace(run, recipe=recipe), sources))) is told
 
 
 def test_an_undefined_figure_says_why(run: SyntheticRun):

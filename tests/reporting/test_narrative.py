@@ -7,7 +7,7 @@ from cxr.contracts.registration import Registration, Verdict
 from cxr.contracts.search_report import SearchReport
 from cxr.reporting import narrative
 from cxr.reporting.abstention import Abstention
-from cxr.reporting.cohort import SourceGuess
+from cxr.reporting.cohort import SourceGuess, guess_from_source
 from support.synthetic_run import SyntheticRun
 
 
@@ -81,6 +81,23 @@ def test_the_source_guess_is_shown_beside_its_baseline():
     assert "right for 75.0% of the 200 test films" in narrative.source_guess(guess)
     assert "right for 40.0%" in narrative.source_guess(guess)
     assert "cannot be measured" in narrative.source_guess(replace(guess, films=0))
+
+
+@pytest.mark.parametrize(
+    ("sources", "words"),
+    [
+        ((), "trained on 3,400 films from sources that are not named, evaluated"),
+        (("nih",), "trained on 3,400 films from 1 source, evaluated"),
+        (("nih", "phantom_a"), "trained on 3,400 films from 2 sources, evaluated"),
+    ],
+)
+def test_the_summary_counts_the_sources_that_have_a_name(run: SyntheticRun, sources: tuple[str, ...], words: str):
+    assert words in narrative.summary("densenet121", 3400, sources, run.metrics)
+
+
+def test_no_guess_is_made_from_sources_that_no_film_names(run: SyntheticRun):
+    words = narrative.source_guess(guess_from_source(run.films.assign(source=None)))
+    assert words == "Whether the source gives the class away cannot be measured: no film names its source."
 
 
 def test_the_split_is_told_with_its_caveats(run: SyntheticRun):

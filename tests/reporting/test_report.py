@@ -11,7 +11,7 @@ from cxr.errors import BundleError, ContractError
 from cxr.evaluation.gate import judge
 from cxr.reporting.composition import compose_report
 from cxr.reporting.html import render_html
-from cxr.reporting.report import read_report_data
+from cxr.reporting.report import ReportData, read_report_data
 from cxr.reporting.run_tables import gate_table
 from support.audited import REASON
 from support.synthetic_run import INDEX, TRAINING_FIGURE, SyntheticRun, folders_of, synthetic_run
@@ -87,14 +87,47 @@ def test_the_abstention_is_that_of_the_predictions(written_run: Path, run: Synth
     assert counted.decided_right == right[surest >= run.calibration.refer_below].sum()
 
 
-def test_phantoms_are_not_compared_with_the_ancestor(fresh: Path):
-    data = read(fresh)
-    provenance = msgspec.structs.replace(data.bundle.manifest.provenance, training_sources=("phantom_a",))
+@pytest.mark.parametrize(
+    ("sources", "title", "summary"),
+    [
+        ((None,), "Sources unknown", "from sources that are not named,"),
+        (("nih",), "One source", "from 1 source,"),
+        (("nih", "phantom_a"), "Phantoms among patients", "from 2 sources,"),
+        (("phantom_a", None), "Phantoms among patients", "from 1 source,"),
+        (("phantom_a", "phantom_b"), "Phantoms, not patients", "from 2 sources,"),
+    ],
+)
+def test_a_report_tells_where_its_films_come_from(
+    fresh: Path, sources: tuple[str | None, ...], title: str, summary: str
+):
+    report = compose_report(of_sources(read(fresh), sources))
+    told = {"Sources unknown", "One source", "Phantoms among patients", "Phantoms, not patients"}
+    assert told & {caveat.title for caveat in report.caveats if caveat.serious} == {title}
+    assert summary in report.words["summary"]
+
+
+@pytest.mark.parametrize(
+    ("sources", "reading"),
+    [
+        (("nih", "phantom_a"), "Not comparable: phantoms among the films"),
+        (("phantom_a", "phantom_b"), "Not comparable: phantoms"),
+    ],
+)
+def test_phantoms_come_first_and_are_not_compared_with_the_ancestor(
+    fresh: Path, sources: tuple[str, ...], reading: str
+):
+    report = compose_report(of_sources(read(fresh), sources))
+    assert {figure.reading for figure in report.key_figures[:3]} == {reading}
+    assert report.caveats[0].title.startswith("Phantoms")
+
+
+def of_sources(data: ReportData, sources: tuple[str | None, ...]) -> ReportData:
+    """What is read of a run, its films of these sources in turn; None is of no known source."""
+    films = data.films.assign(source=[sources[row % len(sources)] for row in range(len(data.films))])
+    named = tuple(source for source in sources if source)
+    provenance = msgspec.structs.replace(data.bundle.manifest.provenance, training_sources=named)
     manifest = msgspec.structs.replace(data.bundle.manifest, provenance=provenance)
-    report = compose_report(replace(data, bundle=replace(data.bundle, manifest=manifest)))
-    assert {figure.reading for figure in report.key_figures[:3]} == {"Not comparable: phantoms"}
-    assert report.caveats[0].title == "Phantoms, not patients"
-    assert "Phantoms, not patients" not in {caveat.title for caveat in compose_report(data).caveats}
+    return replace(data, films=films, bundle=replace(data.bundle, manifest=manifest))
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,8 @@ class Sampling(Contract, frozen=True, kw_only=True):
             and of a finding every source as often as another, so that no source stands for a finding by its number; the
             weights of `loss.class_balance` are then not applied again.
         phantoms: so many drawn films are learnt beside the real ones, as one more source that has every finding and
-            whose scanners say nothing about them; an epoch stays as long as it was.
+            whose scanners say nothing about them; an epoch stays as long as it was. None are where a source of the
+            training films is of phantoms itself (`--data phantom`): they would be its test patients.
     """
 
     balance: Literal["films", "sources"] = "films"

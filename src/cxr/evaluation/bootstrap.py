@@ -151,3 +151,24 @@ def estimate(values: Floats, basis: Basis) -> Estimate:
         low, high = max(0.0, low - bias), high - bias
         high = min(1.0, high) if basis.noise == "lowers" else high
     return Estimate(value=value, low=low, high=high)
+
+
+def estimate_difference(values: Floats, basis: Basis) -> Estimate:
+    """A difference of two values of one metric, such as what a corruption costs, with its interval as in `estimate`.
+
+    A difference that no resample changes is no certainty: both values may differ from what was seen. Where it is 0
+    there is no interval, for nothing says to which side it would move. Elsewhere each value may be off by as much as
+    one that is 1 on this basis.
+
+    Args:
+        values: [1 + resamples] as from `bootstrap`.
+        basis: what each of the two values rests on; the one that rests on less.
+    """
+    found = estimate(values, Basis(reason=basis.reason))
+    if found.value is None or found.low is not None or not len(defined_resamples(values)):
+        return found
+    value = float(round(found.value, PLACES))
+    if value == 0 or basis.limit is None:
+        return Estimate(value=value)
+    play = 2 * (1 - basis.limit)
+    return Estimate(value=value, low=max(-1.0, value - play), high=min(1.0, value + play))

@@ -1,8 +1,13 @@
 """By how much each source, view, sex and age group does worse than the other films, and whether that is chance.
 
 Subgroups differ in which findings they hold, and a source of nothing but tuberculosis is not better than one of nothing
-but healthy people because tuberculosis is easier. So both sides are held against each other on the findings that both
-have, and the accuracy of the other films is taken at the subgroup's own mix of findings (direct standardisation).
+but healthy people because tuberculosis is easier. So both sides are held against each other at the subgroup's own mix
+of findings (direct standardisation): the other films count so much that each of their findings has the share that it
+has in the subgroup. Accuracy is held at the mix of all findings; specificity and the AUROC of a finding, which is the
+mean of those against each other finding at their shares, at the mix of the other findings. Sensitivity is of one
+finding and has no mix.
+
+A finding that too few of the other films have cannot be given a share among them: its films are left out on both sides.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +19,8 @@ import pandas as pd
 from cxr.contracts.metrics import Estimate, GapState, OperatingPoint, SubgroupGap
 from cxr.contracts.recipe import EvaluationRecipe
 from cxr.domain import NORMAL
-from cxr.evaluation.arrays import Floats, Mask, ratio, weighted_mean
-from cxr.evaluation.bootstrap import PLACES, Basis, bootstrap, defined_resamples, estimate, share_limit
+from cxr.evaluation.arrays import Floats, Ints, Mask, ratio, weighted_mean
+from cxr.evaluation.bootstrap import Basis, bootstrap, estimate_difference, share_limit
 from cxr.evaluation.discrimination import Ranking, auroc
 from cxr.evaluation.scored import ScoredFilms
 from cxr.evaluation.subgroups import split_films
@@ -96,11 +101,16 @@ def _comparisons(
     *,
     least: int,
 ) -> Iterator[_Comparison]:
-    shared = np.isin(films.labels, np.intersect1d(films.labels[here], films.labels[rest]))
-    sides = here & shared, rest & shared
+    shared = _shared(films, here, rest, least)
+    held = np.isin(films.labels, shared)
+    ranked = _often_enough(films, (here & held, rest & held), least)
+    everyone, right = np.ones(len(films), dtype=bool), films.decisions == films.labels
 
-    def compare(measure: str, of: Measure, needed: Sequence[Mask], rows: tuple[Mask, Mask] = sides) -> _Comparison:
-        fewest = min((films.patients_of(side & need) for side in rows for need in needed), default=0)
+    def compare(measure: str, of: Measure, needed: Sequence[Mask], mix: Sequence[int]) -> _Comparison:
+        common = np.isin(films.labels, mix)
+        sides = here & common, rest & common
+        fewest = min((films.patients_of(side & need) for side in sides for need in needed), default=0)
+        weigh, of_rest = _at_mix_of(*sides, films.labels), of(sides[1])
         return _Comparison(
             attribute=attribute,
             value=value,
@@ -108,50 +118,45 @@ def _comparisons(
             patients=films.patients_of(here),
             measure=measure,
             fewest=fewest,
-            here=of(rows[0]),
-            rest=of(rows[1]),
+            here=of(sides[0]),
+            rest=lambda weights: of_rest(weigh(weights)),
             reason="" if fewest >= least else f"fewer than {least} patients on one side",
         )
 
-    ranked = _often_enough(films, sides, least)
-    yield compare("macro_auroc", lambda side: _macro_auroc(films, side, ranked), _with_and_without(films, ranked))
-    yield _accuracy(films, here, rest, compare, least)
+    either = _with_and_without(films, ranked)
+    yield compare("macro_auroc", lambda side: _macro_auroc(films, side, ranked), either, shared)
+    yield compare("accuracy", _share(right, everyone), [everyone], shared)
     for point in points:
         # The sensitivity of Normal is the specificity of everything else.
         if point.name == "sensitivity_at_least" and point.finding != NORMAL:
             number = films.findings.index(point.finding)
             present, called = films.labels == number, films.probabilities[:, number] >= point.threshold
-            yield compare(f"sensitivity/{point.key}", _share(called, present), [present])
-            yield compare(f"specificity/{point.key}", _share(~called, ~present), [~present])
+            others = [other for other in shared if other != number]
+            yield compare(f"sensitivity/{point.key}", _share(called, present), [present], [number])
+            yield compare(f"specificity/{point.key}", _share(~called, ~present), [~present], others)
 
 
-def _accuracy(
-    films: ScoredFilms, here: Mask, rest: Mask, compare: Callable[..., _Comparison], least: int
-) -> _Comparison:
-    """Accuracy over the findings that enough of the other films have, at the subgroup's mix of them."""
-    findings = [
-        number
+def _shared(films: ScoredFilms, here: Mask, rest: Mask, least: int) -> list[int]:
+    """Findings of the subgroup that enough of the other films have."""
+    return [
+        int(number)
         for number in np.unique(films.labels[here])
         if films.patients_of(rest & (films.labels == number)) >= least
     ]
-    common = np.isin(films.labels, findings)
-    right = (films.decisions == films.labels).astype(np.float64)
 
-    def at_mix_of_here(side: Mask) -> Callable[[Floats], Floats]:
-        def value(weights: Floats) -> Floats:
-            total = np.zeros(len(weights))
-            for number in findings:
-                present = common & (films.labels == number)
-                share = ratio((weights * (here & present)).sum(axis=1), (weights * (here & common)).sum(axis=1))
-                recall = weighted_mean(right, weights * (side & present))
-                total += np.where(share > 0, share * recall, 0.0 * share)
-            return total
 
-        return value
+def _at_mix_of(here: Mask, rest: Mask, labels: Ints) -> Callable[[Floats], Floats]:
+    """From weights [b, n] to those of the films of `rest`, [b, n], at which each finding weighs what it does in `here`.
 
-    everyone = np.ones(len(films), dtype=bool)
-    comparison: _Comparison = compare("accuracy", at_mix_of_here, [everyone], (here & common, rest & common))
-    return comparison
+    Where a resample has no film of a finding in `rest` but has some in `here`, weights of the finding are NaN.
+    """
+    kinds = labels[:, None] == np.arange(labels.max() + 1)
+
+    def weigh(weights: Floats) -> Floats:
+        wanted, found = weights @ (kinds & here[:, None]), weights @ (kinds & rest[:, None])
+        return weights * rest * np.where(wanted > 0, ratio(wanted, found), 0.0)[:, labels]
+
+    return weigh
 
 
 def _often_enough(films: ScoredFilms, sides: tuple[Mask, Mask], least: int) -> list[int]:
@@ -191,9 +196,7 @@ def _gap(comparison: _Comparison, here: Floats | None, rest: Floats | None, *, l
     if here is None or rest is None:
         gap = Estimate(value=None, reason=comparison.reason)
     else:
-        gap = estimate(rest - here, Basis())
-        if gap.value is not None and gap.low is None and len(defined_resamples(rest - here)):
-            gap = _unvaried(float(round(gap.value, PLACES)), comparison.fewest)
+        gap = estimate_difference(rest - here, Basis(limit=share_limit(comparison.fewest)))
     return SubgroupGap(
         attribute=comparison.attribute,
         value=comparison.value,
@@ -205,18 +208,6 @@ def _gap(comparison: _Comparison, here: Floats | None, rest: Floats | None, *, l
         gap=gap,
         state=_state(gap, limit),
     )
-
-
-def _unvaried(gap: float, patients: int) -> Estimate:
-    """A gap that no resample changes, which is no certainty: both sides may differ from what was seen.
-
-    Where neither side has any error there is no interval: no gap was seen. Elsewhere each side may be off by as much as
-    a share that is 1 among so many patients.
-    """
-    if gap == 0:
-        return Estimate(value=0.0)
-    play = 2 * (1 - share_limit(patients))
-    return Estimate(value=gap, low=max(-1.0, gap - play), high=min(1.0, gap + play))
 
 
 def _first(drawn: Floats | None) -> float | None:

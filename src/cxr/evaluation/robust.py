@@ -7,7 +7,7 @@ import numpy as np
 from cxr.contracts.metrics import CorruptionResult, Estimate, RobustnessReport
 from cxr.evaluation.arrays import Floats
 from cxr.evaluation.bases import OVERALL
-from cxr.evaluation.bootstrap import bootstrap, estimate
+from cxr.evaluation.bootstrap import bootstrap, estimate, estimate_difference
 from cxr.evaluation.measures import BriefMeasures
 from cxr.evaluation.scored import ScoredFilms
 
@@ -30,7 +30,7 @@ class _Grid:
         return estimate(values, self.bases[name])
 
     def drop(self, name: str, values: Floats) -> Estimate:
-        return estimate(self.clean[name] - values, self.bases[name])
+        return estimate_difference(self.clean[name] - values, self.bases[name])
 
     def row(self, values: Mapping[str, Floats]) -> dict[str, Estimate]:
         levels = {name: self.level(name, values[name]) for name in _METRICS}

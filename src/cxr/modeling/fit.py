@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cxr.contracts.checkpoint import Epoch, History
 from cxr.contracts.files import write_bytes
-from cxr.contracts.recipe import Recipe
+from cxr.contracts.recipe import Recipe, Schedule
 from cxr.domain import TAXONOMY
 from cxr.errors import TrainingError
 from cxr.imaging.augment import augment
@@ -87,11 +87,12 @@ def fit(
         index: digest of the study index, for the history.
 
     Raises:
-        TrainingError: labels are missing, or the loss stopped being finite.
+        TrainingError: labels are missing, a batch has no film for each process, or the loss stopped being finite.
     """
     _check(train, "training")
     _check(validation, "validation")
     processes = processes or Processes()
+    _check_batch(recipe.schedule, processes)
     torch.manual_seed(recipe.seed)
     network = build_network(recipe.model, recipe.preprocessing, len(TAXONOMY))
     origin = initialise(network, recipe.model, weights)
@@ -132,6 +133,15 @@ def _check(films: FilmArray, part: str) -> None:
         raise TrainingError(
             f"{part} films must all be labelled and every finding must occur, "
             f"{'some are unlabelled' if -1 in present else f'there is no film of {missing}'}; check the split"
+        )
+
+
+def _check_batch(schedule: Schedule, processes: Processes) -> None:
+    """Every process trains on a part of each batch, which must hold a film."""
+    if processes.world > schedule.batch_size:
+        raise TrainingError(
+            f"schedule.batch_size must be at least the number of processes that train together, is "
+            f"{schedule.batch_size} for {processes.world} processes; raise it, or train on fewer GPUs or nodes"
         )
 
 

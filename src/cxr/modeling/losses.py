@@ -54,7 +54,7 @@ def class_weights(recipe: Recipe, labels: Tensor) -> Tensor:
 
     Args:
         recipe: `loss.class_balance` and `sampling.balance` are read.
-        labels: of the training films, int64 [n].
+        labels: of the films that are learnt, int64 [n].
     """
     if recipe.sampling.balance == "sources" or not recipe.loss.class_balance:
         return torch.ones(len(TAXONOMY))

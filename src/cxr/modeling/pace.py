@@ -36,7 +36,7 @@ def batches(
         schedule: its batch size.
         seed: of the order.
         epoch: from 1.
-        processes: this process's place.
+        processes: this process's place; there are at most as many as films in a batch.
         chances: how likely each row is, of any number of rows; None draws each of `films` rows once.
     """
     rng = np.random.default_rng([seed, epoch])

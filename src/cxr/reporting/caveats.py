@@ -75,12 +75,7 @@ def data_caveats(films: pd.DataFrame, findings: tuple[str, ...]) -> Iterator[Cav
     yield from _single_class_sources(labelled)
     yield from _blind_spots(labelled, findings)
     yield from _unknown_attributes(films)
-    if len(set(labelled["source"].fillna(UNKNOWN))) == 1:
-        yield Caveat(
-            title="One source",
-            text="All films come from one source: nothing here says how the model does on another scanner or hospital.",
-            serious=True,
-        )
+    yield from _few_sources(labelled)
 
 
 def size_caveats(films: pd.DataFrame, recipe: Recipe) -> Iterator[Caveat]:
@@ -220,6 +215,26 @@ def _single_class_sources(labelled: pd.DataFrame) -> Iterator[Caveat]:
         )
 
 
+def _few_sources(labelled: pd.DataFrame) -> Iterator[Caveat]:
+    sources = set(labelled["source"].fillna(UNKNOWN))
+    if len(sources) == 1 and sources != {UNKNOWN}:
+        yield Caveat(
+            title="One source",
+            text="All films come from one source: nothing here says how the model does on another scanner or hospital.",
+            serious=True,
+        )
+    if sources == {UNKNOWN}:
+        yield Caveat(
+            title="Sources unknown",
+            text=(
+                "No film names its source: whether a source gives the class away, how one hospital or scanner differs "
+                "from another, and how the model does on a source that it never saw (leave-one-source-out) cannot be "
+                "measured. Name the source of each film in an index."
+            ),
+            serious=True,
+        )
+
+
 def _blind_spots(labelled: pd.DataFrame, findings: tuple[str, ...]) -> Iterator[Caveat]:
     training = labelled[labelled["split"] == Split.TRAIN]
     gaps, unknown = [], []
@@ -263,7 +278,8 @@ def _unknown_attributes(films: pd.DataFrame) -> Iterator[Caveat]:
             title="Unknown patients",
             text=(
                 f"{100 * films['patient_id'].isna().mean():.0f}% of films name no patient. Two films of one person can "
-                "lie on both sides of the split unless they look alike, which makes figures too good."
+                "lie on both sides of the split unless they are of one study or look alike, which makes figures too "
+                "good."
             ),
             serious=True,
         )

@@ -41,7 +41,10 @@ def split_table(films: pd.DataFrame, findings: tuple[str, ...]) -> Table:
         caption="Films by class and part",
         columns=("Class", *(name.capitalize() for name in names), "All"),
         rows=tuple(rows),
-        note="A patient group joins the films of one patient and near-duplicates; no group straddles two parts.",
+        note=(
+            "A patient group joins the films of one patient or study, and near-duplicates; no group straddles two "
+            "parts."
+        ),
     )
 
 
@@ -111,21 +114,29 @@ class SourceGuess:
         films: test films with a label.
         right: of them, those whose class is the most frequent one of their source among the training films.
         most_frequent: of them, those of the most frequent class of all training films.
+        named: whether the source of any film is known.
     """
 
     films: int
     right: int
     most_frequent: int
+    named: bool = True
 
     @property
     def share(self) -> Number:
         """Share of films guessed rightly from the source."""
-        return _share(self.right, self.films)
+        return self._share(self.right)
 
     @property
     def baseline(self) -> Number:
         """Share of films guessed rightly from nothing."""
-        return _share(self.most_frequent, self.films)
+        return self._share(self.most_frequent)
+
+    def _share(self, part: int) -> Number:
+        if self.films == 0 or not self.named:
+            reason = "no film names its source" if self.films else "no labelled test film"
+            return Number(value=None, style="share", reason=reason)
+        return Number(value=part / self.films, style="share")
 
 
 def guess_from_source(films: pd.DataFrame) -> SourceGuess:
@@ -141,13 +152,8 @@ def guess_from_source(films: pd.DataFrame) -> SourceGuess:
         films=len(test),
         right=int((guesses == test["label"]).sum()),
         most_frequent=int((test["label"] == common).sum()),
+        named=bool(films["source"].notna().any()),
     )
-
-
-def _share(part: int, whole: int) -> Number:
-    if whole == 0:
-        return Number(value=None, style="share", reason="no labelled test film")
-    return Number(value=part / whole, style="share")
 
 
 def _ordered(values: list[str], first: tuple[str, ...]) -> list[str]:

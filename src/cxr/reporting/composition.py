@@ -22,7 +22,7 @@ from cxr.reporting.metric_tables import (
     subgroup_table,
 )
 from cxr.reporting.pictures import Picture, Sample
-from cxr.reporting.provenance import provenance_table, software_table
+from cxr.reporting.provenance import phantom_caveat, provenance_table, software_table
 from cxr.reporting.report import ReportData
 from cxr.reporting.run_tables import (
     best_recipe_table,
@@ -35,12 +35,6 @@ from cxr.reporting.shortcut_tables import shortcut_tables, shortcut_words
 from cxr.reporting.tables import Table
 from cxr.reporting.uncertainty_tables import gap_table, prediction_set_table, selective_table
 from cxr.reporting.unseen_tables import outside_caveat, unseen_tables, unseen_words
-
-PHANTOMS = Caveat(
-    title="Phantoms, not patients",
-    text="The films are drawn by the project itself: the figures show that the pipeline works, and no more.",
-    serious=True,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +63,7 @@ def compose_report(data: ReportData) -> Report:
         metrics=data.metrics,
         robustness=data.robustness,
         localisation=data.localisation,
+        drawn=data.drawn,
     )
     tables = (key_figure_table(figures), *_tables(data))
     return Report(
@@ -150,8 +145,8 @@ def _tables(data: ReportData) -> Iterator[Table]:
 
 
 def _caveats(data: ReportData) -> Iterator[Caveat]:
-    if data.phantom:
-        yield PHANTOMS
+    if caveat := phantom_caveat(data.films):
+        yield caveat
     yield from model_caveats(
         films=data.films,
         recipe=data.recipe,

@@ -11,7 +11,7 @@ from cxr.contracts.metrics import (
     OperatingPoint,
     RobustnessReport,
 )
-from cxr.reporting.provenance import is_phantom
+from cxr.reporting.provenance import Drawn
 from cxr.reporting.tables import Cell, Number, Style, Table
 
 ANCESTOR_NOTE = (
@@ -30,6 +30,11 @@ class Ancestor:
     most: bool = False
 
 
+_INCOMPARABLE: dict[Drawn, str] = {
+    "none": "",
+    "some": "Not comparable: phantoms among the films",
+    "all": "Not comparable: phantoms",
+}
 ACCURACY = Ancestor(value=0.778, text="77.8%", style="share")
 MACRO_AUROC = Ancestor(value=0.94, text="0.94", style="score")
 CLINICAL_DROP = Ancestor(value=0.02, text="at most 2 points", style="points", most=True)
@@ -46,19 +51,23 @@ class KeyFigure:
 
 
 def key_figures(
-    *, manifest: BundleManifest, metrics: MetricsReport, robustness: RobustnessReport, localisation: LocalisationReport
+    *,
+    manifest: BundleManifest,
+    metrics: MetricsReport,
+    robustness: RobustnessReport,
+    localisation: LocalisationReport,
+    drawn: Drawn,
 ) -> tuple[KeyFigure, ...]:
-    """What a reader looks for first."""
-    phantom = is_phantom(manifest.provenance.training_sources)
+    """What a reader looks for first; beside the ancestor's figures only where no film is drawn."""
     absent = Estimate(value=None, reason="not measured")
     drop = robustness.presets.get("clinical", {}).get("accuracy_drop", absent)
     point = triage_point(manifest.calibration)
     blind = Number.of(localisation.pointing_chance, "share")
     triage = metrics.operating_points.get(point.key, {}) if point else {}
     return (
-        _against(MACRO_AUROC, "Macro AUROC", metrics.overall["macro_auroc"], phantom=phantom),
-        _against(ACCURACY, "Accuracy", metrics.overall["accuracy"], phantom=phantom),
-        _against(CLINICAL_DROP, "Accuracy lost under clinical corruptions, points", drop, phantom=phantom),
+        _against(MACRO_AUROC, "Macro AUROC", metrics.overall["macro_auroc"], drawn=drawn),
+        _against(ACCURACY, "Accuracy", metrics.overall["accuracy"], drawn=drawn),
+        _against(CLINICAL_DROP, "Accuracy lost under clinical corruptions, points", drop, drawn=drawn),
         KeyFigure(
             label="Tuberculosis sensitivity at the triage point",
             number=Number.of(triage.get("sensitivity", absent), "share"),
@@ -101,12 +110,12 @@ def triage_point(calibration: Calibration) -> OperatingPoint | None:
     return points[0] if points else None
 
 
-def _against(ancestor: Ancestor, label: str, estimate: Estimate, *, phantom: bool) -> KeyFigure:
+def _against(ancestor: Ancestor, label: str, estimate: Estimate, *, drawn: Drawn) -> KeyFigure:
     return KeyFigure(
         label=label,
         number=Number.of(estimate, ancestor.style),
         ancestor=ancestor.text,
-        reading="Not comparable: phantoms" if phantom else _reading(ancestor, estimate),
+        reading=_INCOMPARABLE[drawn] or _reading(ancestor, estimate),
     )
 
 

@@ -9,6 +9,7 @@ from cxr.contracts.metrics import LocalisationReport, MetricsReport, RobustnessR
 from cxr.contracts.recipe import Recipe
 from cxr.contracts.shortcuts import ShortcutReport
 from cxr.domain import Split
+from cxr.modeling.phantoms import phantoms_beside
 from cxr.reporting import narrative
 from cxr.reporting.caveats import model_caveats, serious_first
 from cxr.reporting.checklists import claim_table, stard_ai_table
@@ -23,7 +24,7 @@ from cxr.reporting.metric_tables import (
     preset_table,
     subgroup_table,
 )
-from cxr.reporting.provenance import is_phantom, provenance_table
+from cxr.reporting.provenance import phantom_caveat, provenance_table
 from cxr.reporting.shortcut_tables import shortcut_tables, shortcut_words
 from cxr.reporting.uncertainty_tables import gap_table, prediction_set_table, selective_table
 from cxr.reporting.unseen_tables import outside_caveat, unseen_tables, unseen_words
@@ -81,7 +82,8 @@ def render_model_card(
         metrics=metrics,
         recipe=recipe,
         findings_text=_joined(manifest.findings),
-        phantom=is_phantom(manifest.provenance.training_sources),
+        phantoms=phantom_caveat(films.dropna(subset=["label", "split"])),
+        phantoms_beside=phantoms_beside(recipe.sampling, manifest.provenance.training_sources),
         tables={table.name: table for table in tables if table},
         prediction_sets=narrative.prediction_sets(metrics, recipe.gate),
         shortcuts=shortcut_words(shortcuts),

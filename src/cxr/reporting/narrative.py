@@ -46,9 +46,10 @@ def moment(timestamp: str) -> str:
 
 
 def summary(architecture: str, training_films: int, sources: tuple[str, ...], metrics: MetricsReport) -> str:
-    """What was trained on what, and evaluated on what."""
+    """What was trained on what, and evaluated on what; `sources` are those that are named."""
+    named = _number(len(sources), "source") if sources else "sources that are not named"
     return (
-        f"A {architecture} network trained on {training_films:,} films from {_number(len(sources), 'source')}, "
+        f"A {architecture} network trained on {training_films:,} films from {named}, "
         f"evaluated on {metrics.films:,} {metrics.split} films of {metrics.patients:,} patients that it never saw."
     )
 

@@ -1,19 +1,48 @@
-"""Where a model comes from: digests, versions, seed."""
+"""Where a model comes from: drawn films or real ones, digests, versions, seed."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+import pandas as pd
 
 from cxr.contracts.bundle import Provenance
 from cxr.contracts.recipe import Recipe
+from cxr.modeling.phantoms import is_phantom
+from cxr.reporting.caveats import Caveat
 from cxr.reporting.tables import Cell, Table
 
-PHANTOM_PREFIX = "phantom_"
+Drawn = Literal["none", "some", "all"]
+
 _PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "optuna", "captum", "onnx", "mlflow", "kfp")
 
 
-def is_phantom(sources: tuple[str, ...]) -> bool:
-    """Whether the films were drawn by the project itself, so that no figure says anything about patients."""
-    return any(source.startswith(PHANTOM_PREFIX) for source in sources)
+def drawn_films(films: pd.DataFrame) -> Drawn:
+    """How many of the films of an index were drawn by the project itself; those of an unknown source were not."""
+    drawn = [is_phantom(source) for source in films["source"].fillna("")]
+    return "none" if not any(drawn) else "all" if all(drawn) else "some"
+
+
+def phantom_caveat(films: pd.DataFrame) -> Caveat | None:
+    """What figures on films of an index are worth where some or all of them are drawn; None where none is."""
+    drawn = drawn_films(films)
+    if drawn == "none":
+        return None
+    if drawn == "all":
+        return Caveat(
+            title="Phantoms, not patients",
+            text="The films are drawn by the project itself: the figures show that the pipeline works, and no more.",
+            serious=True,
+        )
+    names = sorted(source for source in films["source"].dropna().unique() if is_phantom(source))
+    return Caveat(
+        title="Phantoms among patients",
+        text=(
+            f"The films of {', '.join(names)} are drawn by the project itself. Figures on all films are of both "
+            "together and hold for no patients: read those of the other sources alone."
+        ),
+        serious=True,
+    )
 
 
 def provenance_table(provenance: Provenance, recipe: Recipe, *, bundle: str | None = None) -> Table:

@@ -30,7 +30,7 @@ from cxr.contracts.studies import StudyIndex
 from cxr.errors import ContractError
 from cxr.reporting.abstention import Abstention, count_referred
 from cxr.reporting.pictures import Picture, Sample, choose_samples, picture, read_pictures
-from cxr.reporting.provenance import is_phantom
+from cxr.reporting.provenance import Drawn, drawn_films
 from cxr.reporting.risk_figure import RISK_FIGURE
 
 
@@ -80,9 +80,9 @@ class ReportData:
     samples: tuple[Sample, ...]
 
     @property
-    def phantom(self) -> bool:
-        """The films are drawn, not taken."""
-        return is_phantom(self.bundle.manifest.provenance.training_sources)
+    def drawn(self) -> Drawn:
+        """How many of the films are drawn, not taken."""
+        return drawn_films(self.films)
 
 
 def read_report_data(folders: RunFolders, *, training_figure: Path) -> ReportData:

@@ -100,8 +100,8 @@ def gap_table(metrics: MetricsReport) -> Table | None:
         columns=("Subgroup", "State", *(gap_label(measure) for measure in measures)),
         rows=tuple(rows),
         note=(
-            "Above 0 is worse: points of a share, or AUROC. Both sides are compared on the findings that both have, "
-            "accuracy at the subgroup's mix of findings. Flag: the whole interval is over the limit of the recipe; "
+            "Above 0 is worse: points of a share, or AUROC. Both sides are compared on the findings that both have, at "
+            "the subgroup's mix of them. Flag: the whole interval is over the limit of the recipe; "
             "watch: the value is. Sensitivity and specificity are those of the sensitive operating point."
         ),
         tints=tuple(tints),
