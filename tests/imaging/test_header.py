@@ -210,6 +210,14 @@ class TestDeidentification:
         assert facts.patient_id is None
         assert facts.study_id is None
 
+    @pytest.mark.parametrize("identifier", ["ANON000{}", "Anonymous {}", "anonymized-00{}"])
+    def test_numbered_patients_are_told_from_each_other(self, identifier: str) -> None:
+        one, two = (
+            read_film(dicom(FILM, PatientID=identifier.format(number)), key=b"k").facts.patient_id for number in (1, 2)
+        )
+        assert None not in (one, two)
+        assert one != two
+
     @pytest.mark.parametrize("identifier", ["", "ANONYMIZED", "Anonymous", "XXXX", "0000", "unknown"])
     def test_blanked_identifiers_are_unknown(self, identifier: str) -> None:
         assert read_film(dicom(FILM, PatientID=identifier), key=b"k").facts.patient_id is None

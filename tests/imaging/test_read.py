@@ -76,6 +76,14 @@ class TestRaster:
         assert not pixels[:, :20].any()
         np.testing.assert_array_equal(pixels[:, 20:], FILM[:, 20:])
 
+    def test_a_large_picture_is_grey_as_the_whole_of_it_would_be(self) -> None:
+        film = chest(600, 400)
+        alpha = np.where(film > 20, 255, film).astype(np.uint8)
+        data = encoded(np.dstack([film, film // 2 + 40, 255 - film // 3, alpha]))
+        with Image.open(io.BytesIO(data)) as picture:
+            whole = Image.composite(picture.convert("L"), Image.new("L", picture.size), picture.getchannel("A"))
+        np.testing.assert_array_equal(read_film(data).pixels, np.asarray(whole))
+
     @pytest.mark.parametrize("orientation", range(1, 9))
     @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
     def test_exif_orientation_is_applied(self, orientation: int, kind: str) -> None:

@@ -17,28 +17,36 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset
+from pydicom.multival import MultiValue
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut, convert_color_space
 from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBaseline8Bit
 
 from cxr.errors import RejectedFilm
 from cxr.imaging import header
+from cxr.imaging.codestream import codestream
 from cxr.imaging.header import Facts
 from cxr.imaging.polarity import negated
+from cxr.imaging.strips import Values, by_strips, strips
 
 # Invalid values are met in every archive. Reported, they would put header values into logs; and a switch that is set
 # and reset around each call is not safe in a server's threads.
 config.settings.reading_validation_mode = config.IGNORE
 
-_J2K_START = b"\xff\x4f\xff\x51"
-_FRAME_MARKERS = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 _PIXEL_DATA = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_OPTIONAL = (
+    "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth",
+    "VOILUTFunction",
+)  # fmt: skip
+_NARROWEST = 1e-9
+"""Width above 0 of a window by another function than LINEAR, whose widths are from 1 on (PS3.3 C.11.2.1.2)."""
+_YBR = ("YBR_FULL", "YBR_FULL_422")
 
 Grey = npt.NDArray[np.generic]
 
 
-def read_dicom(data: bytes, *, key: bytes | None, max_pixels: int) -> tuple[Grey, Facts]:
+def read_dicom(data: bytes, *, key: bytes | None, max_pixels: int, max_memory: int) -> tuple[Grey, Facts]:
     """Decode one DICOM file.
 
     The image is left as it is stored: neither turned nor mirrored to its Patient Orientation.
@@ -47,6 +55,7 @@ def read_dicom(data: bytes, *, key: bytes | None, max_pixels: int) -> tuple[Grey
         data: the whole file.
         key: secret of the pseudonyms; without it patient and study are None.
         max_pixels: more rows x columns are refused before anything is decoded.
+        max_memory: so is what would take more than that many bytes to decode, beside the file itself.
 
     Returns:
         uint8, uint16 or float32 [height, width], air dark if the header is right, and the facts.
@@ -58,8 +67,8 @@ def read_dicom(data: bytes, *, key: bytes | None, max_pixels: int) -> tuple[Grey
     facts = _guarded(_facts, dataset, key)
     if not any(name in dataset for name in _PIXEL_DATA):
         raise RejectedFilm("no_pixels", "the DICOM file must hold an image, has only a header; export it with pixels")
-    _guarded(_check_size, dataset, max_pixels)
-    return _guarded(_display, dataset, _guarded(_decoded, dataset, max_pixels)), facts
+    _guarded(_check_size, dataset, max_pixels, max_memory)
+    return _guarded(_display, dataset, _guarded(_decoded, dataset, max_pixels, max_memory)), facts
 
 
 def pseudonym(key: bytes, kind: str, identifier: str) -> str:
@@ -160,41 +169,46 @@ def _meaning(dataset: Dataset, sequence: str) -> str:
         return ""
 
 
-def _check_size(dataset: Dataset, max_pixels: int) -> None:
-    _check_area(int(dataset.Rows) * int(dataset.Columns), max_pixels)
+def _check_size(dataset: Dataset, max_pixels: int, max_memory: int) -> None:
+    pixels = int(dataset.Rows) * int(dataset.Columns)
+    _check_area(pixels, max_pixels)
     if int(dataset.get("NumberOfFrames") or 1) != 1:
         raise RejectedFilm("unsupported_encoding", "the file must hold one image, has several frames")
+    sample = -(-int(dataset.BitsAllocated) // 8)
+    # once as the file or its decoder has them, and once as an array
+    _check_memory(2 * sample * int(dataset.SamplesPerPixel) * pixels, max_memory)
 
 
-def _decoded(dataset: Dataset, max_pixels: int) -> npt.NDArray[Any]:
-    """Stored values [rows, columns], or [rows, columns, 3] for colour."""
+def _decoded(dataset: Dataset, max_pixels: int, max_memory: int) -> Values:
+    """Stored values [rows, columns], or [rows, columns, 3] for colour of any model."""
     syntax = dataset.file_meta.TransferSyntaxUID
     decoder = get_decoder(syntax)
     if not decoder.is_available:
         raise NotImplementedError
     if syntax.is_encapsulated:
-        _check_area(_codestream_area(get_frame(dataset.PixelData, 0, number_of_frames=1)), max_pixels)
+        _check_stream(get_frame(dataset.PixelData, 0, number_of_frames=1), syntax, max_pixels, max_memory)
     plugin = "pillow" if syntax == JPEGBaseline8Bit else ""
-    pixels, meaning = decoder.as_array(dataset, index=0, decoding_plugin=plugin)
+    pixels, meaning = decoder.as_array(dataset, index=0, raw=True, decoding_plugin=plugin)
     dataset.PhotometricInterpretation = str(meaning["photometric_interpretation"])
-    decoded: npt.NDArray[Any] = pixels
+    for name in _PIXEL_DATA:  # read for the last time: their room is for the grey values
+        dataset.pop(name, None)
+    decoded: Values = pixels
     return decoded
 
 
-def _codestream_area(frame: bytes) -> int:
-    """Pixels that a JPEG, JPEG-LS or JPEG 2000 stream says to hold, whatever the header says; 0 for others."""
-    start = frame.find(_J2K_START, 0, 4096)
-    if start >= 0:
-        return int.from_bytes(frame[start + 8 : start + 12], "big") * int.from_bytes(
-            frame[start + 12 : start + 16], "big"
-        )
-    at = frame.find(b"\xff\xd8", 0, 4096)
-    while 0 <= at < len(frame) - 9:
-        marker = frame[at + 1]
-        if marker in _FRAME_MARKERS:
-            return int.from_bytes(frame[at + 5 : at + 7], "big") * int.from_bytes(frame[at + 7 : at + 9], "big")
-        at += 2 if marker in (0xD8, 0xFF) else 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
-    return 0
+def _check_stream(frame: bytes, syntax: str, max_pixels: int, max_memory: int) -> None:
+    """Check what will be decoded, whatever the header says of it."""
+    stream = codestream(frame)
+    if stream is None:
+        return
+    _check_area(stream.pixels, max_pixels)
+    if stream.kind == "jpeg2000":
+        sample = 8 + stream.sample_bytes  # OpenJPEG has 32 bits in the tile and again in the image
+    elif syntax == JPEGBaseline8Bit:
+        sample = 4  # Pillow keeps colour in 32 bits, and copies it twice
+    else:
+        sample = 4 + 2 * stream.sample_bytes  # libjpeg has 32 bits, which the process keeps while the array is made
+    _check_memory(sample * stream.samples * stream.pixels, max_memory)
 
 
 def _check_area(pixels: int, max_pixels: int) -> None:
@@ -202,55 +216,109 @@ def _check_area(pixels: int, max_pixels: int) -> None:
         raise RejectedFilm("too_large", f"the film must have at most {max_pixels} pixels, has {pixels}")
 
 
-def _display(dataset: Dataset, stored: npt.NDArray[Any]) -> Grey:
+def _check_memory(needed: int, max_memory: int) -> None:
+    if needed > max_memory:
+        reason = f"decoding must take at most {max_memory} bytes, would take {needed}; export the film in 16-bit grey"
+        raise RejectedFilm("too_large", reason)
+
+
+def _display(dataset: Dataset, stored: Values) -> Grey:
     """Stored values to grey values with air dark."""
+    _drop_useless(dataset)
     photometric = dataset.PhotometricInterpretation
     if photometric == "PALETTE COLOR":
-        return _luminance(apply_color_lut(stored, dataset))
+        return by_strips(lambda part: _luminance(apply_color_lut(part, dataset)), stored)
+    if photometric in _YBR:
+        return by_strips(lambda part: _luminance(convert_color_space(part, "YBR_FULL", "RGB")), stored)
     if stored.ndim == 3:
-        return _luminance(stored)
-    grey = _narrowed(_windowed(dataset, apply_modality_lut(stored, dataset)))
+        return by_strips(_luminance, stored)
+    curve = _curve(dataset, stored[::4, ::4])
+    if curve is not None and stored.dtype.kind in "iu" and stored.itemsize <= 2:
+        return _looked_up(dataset, stored, curve)
+    return _shown(dataset, stored, curve)
+
+
+def _drop_useless(dataset: Dataset) -> None:
+    """Take optional elements for absent that say nothing: empty ones, and a window that has no width."""
+    for name in _OPTIONAL:
+        if name in dataset and dataset[name].is_empty:
+            del dataset[name]
+    width = dataset.get("WindowWidth")
+    if width is not None and "VOILUTSequence" not in dataset:
+        least = 1.0 if str(dataset.get("VOILUTFunction", "LINEAR")).upper() == "LINEAR" else _NARROWEST
+        if float(width[0] if isinstance(width, MultiValue) else width) < least:
+            del dataset.WindowWidth
+            dataset.pop("WindowCenter", None)
+
+
+def _curve(dataset: Dataset, sample: Values) -> Callable[[Values], Values] | None:
+    """Modality LUT, and VOI LUT or window unless it would show next to nothing of the sample; None without any."""
+
+    def modality(values: Values) -> Values:
+        return apply_modality_lut(values, dataset)
+
+    def both(values: Values) -> Values:
+        with np.errstate(over="ignore"):  # of a narrow sigmoid: what is far outside is black all the same
+            return apply_voi_lut(modality(values), dataset, index=0)
+
+    if "VOILUTSequence" in dataset or "WindowCenter" in dataset:
+        low, high = np.percentile(both(sample), [1, 99])
+        if low < high:
+            return both
+    return modality if "ModalityLUTSequence" in dataset or "RescaleSlope" in dataset else None
+
+
+def _looked_up(dataset: Dataset, stored: Values, curve: Callable[[Values], Values]) -> Grey:
+    """What `_shown` gives for 8 or 16 bits, found once for each value that the image has."""
+    least = np.iinfo(stored.dtype).min
+    present = np.zeros(2 ** (8 * stored.itemsize), dtype=bool)
+    for rows in strips(*stored.shape):
+        present[stored[rows].astype(np.intp) - least] = True
+    grey = _shown(dataset, (np.flatnonzero(present) + least).astype(stored.dtype), curve)
+    table = np.zeros(present.size, grey.dtype)
+    table[present] = grey
+    return by_strips(lambda part: table[part.astype(np.intp) - least], stored)
+
+
+def _shown(dataset: Dataset, stored: Values, curve: Callable[[Values], Values] | None) -> Grey:
+    """Stored values, the image's or each of them once, to grey values with air dark; they may be overwritten."""
+    grey = _narrowed(stored if curve is None else by_strips(lambda part: _single(curve(part)), stored))
     if grey.dtype.kind == "f" and not np.isfinite(grey).all():
         raise ValueError
-    if photometric == "MONOCHROME1":
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
         grey = negated(grey)
     return _padded(dataset, stored, grey)
 
 
-def _windowed(dataset: Dataset, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Values through the VOI LUT or the window, unless it would show next to nothing."""
-    if "VOILUTSequence" not in dataset and "WindowCenter" not in dataset:
-        return values
-    windowed: npt.NDArray[Any] = apply_voi_lut(values, dataset, index=0)
-    low, high = np.percentile(windowed[::4, ::4], [1, 99])
-    return windowed if low < high else values
-
-
-def _luminance(colour: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _luminance(colour: Values) -> Values:
     grey = colour[..., :3] @ np.array([0.299, 0.587, 0.114])
-    narrowed: npt.NDArray[Any] = (grey + 0.5).astype(np.uint8) if colour.dtype == np.uint8 else grey.astype(np.float32)
+    narrowed: Values = (grey + 0.5).astype(np.uint8) if colour.dtype == np.uint8 else grey.astype(np.float32)
     return narrowed
 
 
-def _narrowed(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _narrowed(values: Values) -> Values:
     """Values as uint8, uint16 or float32."""
     if values.dtype.kind == "u" and values.dtype.itemsize <= 2:
         return values.astype(values.dtype.newbyteorder("="), copy=False)
     if values.dtype.kind in "iu":
         low = int(values.min())
         if int(values.max()) - low < 2**16:
-            return (values.astype(np.int64) - low).astype(np.uint16)
-    return values.astype(np.float32)
+            return by_strips(lambda part: (part.astype(np.int64) - low).astype(np.uint16), values)
+    return values.astype(np.float32, copy=False)
 
 
-def _padded(dataset: Dataset, stored: npt.NDArray[Any], grey: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _padded(dataset: Dataset, stored: Values, grey: Values) -> Values:
     """Paint what lies outside the image (Pixel Padding Value) as dark as the darkest pixel inside."""
     if "PixelPaddingValue" not in dataset:
         return grey
     ends = [int(dataset.PixelPaddingValue), int(dataset.get("PixelPaddingRangeLimit", dataset.PixelPaddingValue))]
-    outside = (stored >= min(ends)) & (stored <= max(ends))
+    outside = stored >= min(ends)
+    outside &= stored <= max(ends)
     if outside.all() or not outside.any():
         return grey
-    grey = grey.copy()
-    grey[outside] = grey[~outside].min()
+    grey[outside] = grey.min(where=~outside, initial=grey.max())
     return grey
+
+
+def _single(values: Values) -> Values:
+    return values.astype(np.float32, copy=False) if values.dtype.kind == "f" else values

@@ -18,6 +18,7 @@ OLDEST = 90.0
 """Ages over 89 years are stored as this one (HIPAA Safe Harbor, 45 CFR 164.514(b)(2)(i)(C))."""
 
 _SILENT = {"", "UNKNOWN", "UNK", "OTHER", "NONE", "NA", "N A", "NULL", "NAN", "UNSPECIFIED", "NOT SPECIFIED", "ANY"}
+_BLANKED = re.compile(r"ANON[A-Z ]*")
 _OTHER_MODALITIES = {
     "CT",
     "MR",
@@ -178,9 +179,12 @@ def bounded_age(years: float) -> float | None:
 
 
 def is_placeholder(identifier: str) -> bool:
-    """Whether an identifier was blanked ("", "ANONYMIZED", "XXXX", "0"), so that equal ones say nothing."""
+    """Whether an identifier was blanked ("", "ANONYMIZED", "XXXX", "0"), so that equal ones say nothing.
+
+    "ANON0017" was numbered, and tells its patient from others.
+    """
     words = _words(identifier)
-    return words in _SILENT or words.startswith("ANON") or not words.strip("X0 ")
+    return words in _SILENT or bool(_BLANKED.fullmatch(words)) or not words.strip("X0 ")
 
 
 def _frontal(words: str) -> View | None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from cxr.contracts.recipe import Preprocessing
+from cxr.imaging.strips import by_strips
 
 Film = npt.NDArray[np.uint8]
 """A film: uint8 [height, width], 0 is black (air), 255 is white (bone)."""
@@ -67,8 +68,8 @@ def percentiles(film: Film, shares: Sequence[float]) -> tuple[float, ...]:
 
 
 def _to_8_bit(pixels: npt.NDArray[np.generic]) -> Film:
-    values = pixels.astype(np.float32)
-    low, high = float(values.min()), float(values.max())
+    low, high = float(np.float32(pixels.min())), float(np.float32(pixels.max()))
     if high <= low:
-        return np.zeros(values.shape, np.uint8)
-    return ((values - low) * (255.0 / (high - low)) + 0.5).astype(np.uint8)
+        return np.zeros(pixels.shape, np.uint8)
+    scale = 255.0 / (high - low)
+    return by_strips(lambda rows: ((rows.astype(np.float32) - low) * scale + 0.5).astype(np.uint8), pixels)

@@ -17,12 +17,17 @@ from cxr.errors import RejectedFilm
 from cxr.imaging.header import Facts
 from cxr.imaging.polarity import is_negative, negated
 from cxr.imaging.preprocess import percentiles
+from cxr.imaging.strips import strips
 
 MAX_BYTES = 128 * 2**20
 """Largest file read, unless the caller says otherwise; an uncompressed 43 x 35 cm film at 0.1 mm has 30 MB."""
 
 MAX_PIXELS = 50_000_000
 """Largest picture decoded, unless the caller says otherwise; the same film has 15 million."""
+
+BYTES_PER_PIXEL = 12
+"""Memory that decoding may take beside the file, for each pixel that is allowed: 600 MB for a film of `MAX_PIXELS`.
+What takes more for a pixel (colour of 16 bits, colour in JPEG 2000) must have fewer of them."""
 
 MIN_SIDE = 64
 """Shortest side of a usable film, pixels, unless the caller asks for more: the least that `Preprocessing.stored_side`
@@ -94,7 +99,8 @@ def read_film(
         data: the file's bytes, or its path.
         key: secret for the pseudonyms of patient and study (HMAC-SHA256); without it both are None.
         max_bytes: larger files are refused unread.
-        max_pixels: larger pictures are refused before they are decoded.
+        max_pixels: larger pictures are refused before they are decoded, and those that would take more than
+            `BYTES_PER_PIXEL` times as many bytes of memory.
         min_side: pictures with a shorter side are refused, pixels.
 
     Raises:
@@ -106,7 +112,8 @@ def read_film(
     if kind == "dicom":
         from cxr.imaging.dicom import read_dicom  # pydicom is paid for by those who read DICOM
 
-        pixels, facts = read_dicom(content, key=key, max_pixels=max_pixels)
+        max_memory = BYTES_PER_PIXEL * max_pixels
+        pixels, facts = read_dicom(content, key=key, max_pixels=max_pixels, max_memory=max_memory)
     else:
         pixels = _raster(content, kind, max_pixels)
     _check(pixels, min_side)
@@ -179,17 +186,23 @@ def _upright(picture: Image.Image) -> Image.Image:
 def _grey(picture: Image.Image) -> Grey:
     """Grey values of any mode of PIL: 8 bits stay 8, 16 stay 16; colour becomes luminance, transparency black."""
     if picture.mode in ("I", "I;16", "I;16B", "I;16L", "I;16N"):
-        values = np.asarray(picture).astype(np.int64)
-        return values.astype(np.uint16) if values.min() >= 0 and values.max() < 2**16 else values.astype(np.float32)
+        values = np.asarray(picture)
+        fits = values.itemsize == 2 or (values.min() >= 0 and values.max() < 2**16)
+        return values.astype(np.uint16 if fits else np.float32, copy=False)
+    boxes = ((0, rows.start, picture.width, rows.stop) for rows in strips(picture.height, picture.width))
+    return np.concatenate([np.asarray(_eight_bits(picture.crop(box))) for box in boxes])
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
     if picture.mode in ("P", "PA") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
     if picture.mode in ("LA", "RGBA", "La", "RGBa"):
         straight = picture.convert("RGBA")
         colour, alpha = straight.convert("RGB").convert("L"), straight.getchannel("A")
-        return np.asarray(Image.composite(colour, Image.new("L", picture.size), alpha))
+        return Image.composite(colour, Image.new("L", picture.size), alpha)
     if picture.mode not in ("L", "1"):
         picture = picture.convert("RGB")
-    return np.asarray(picture if picture.mode == "L" else picture.convert("L"))
+    return picture if picture.mode == "L" else picture.convert("L")
 
 
 def _check(pixels: npt.NDArray[Any], min_side: int) -> None:

@@ -62,7 +62,7 @@ class Settings:
     max_queue: int = 256
     max_bytes: int = 64 * 2**20
     max_pixels: int = 50_000_000
-    max_pending_bytes: int = 512 * 2**20
+    max_pending_bytes: int = 256 * 2**20
     request_timeout: float = 30.0
     drain_delay: float = 0.0
     grace: float = 25.0
