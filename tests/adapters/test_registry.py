@@ -1,11 +1,16 @@
 """The registry against a real MLflow store in a file, and against an address where nothing answers."""
 
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
 
-from cxr.adapters.registry import CHALLENGER, CHAMPION, Registry
+from cxr.adapters.registry import CHALLENGER, CHAMPION, RegisteredVersion, Registry
 from cxr.errors import RegistryError
 
 
@@ -123,9 +128,41 @@ def test_an_alias_belongs_to_one_version(registry: Registry, folder: Path) -> No
     }
 
 
+def test_a_model_that_is_not_registered_has_no_alias(registry: Registry) -> None:
+    assert registry.alias("absent", CHAMPION) is None
+
+
+def test_a_download_replaces_the_one_before(registry: Registry, folder: Path, tmp_path: Path) -> None:
+    def registered(digest: str) -> RegisteredVersion:
+        run_id = registry.record(
+            experiment="downloads", name=digest, key=digest, params={}, metrics={}, artifacts={"bundle": folder}
+        )
+        return registry.register(model="downloaded", run_id=run_id, folder="bundle", bundle=digest, description="")
+
+    def downloaded(version: RegisteredVersion) -> set[str]:
+        copy = registry.download(version, tmp_path / "target")
+        assert copy == tmp_path / "target" / "bundle"
+        return {path.name for path in copy.iterdir()}
+
+    first = registered("d1")
+    (folder / "a.json").unlink()
+    second = registered("d2")
+    assert downloaded(first) == {"a.json", "figures"}
+    assert downloaded(second) == {"figures"}
+    assert {path.name for path in tmp_path.iterdir()} == {"files", "target"}
+
+
+def test_a_download_that_fails_leaves_the_one_before(registry: Registry, folder: Path, tmp_path: Path) -> None:
+    run_id = registry.record(experiment="d", name="d", key="d", params={}, metrics={}, artifacts={"bundle": folder})
+    version = registry.register(model="kept", run_id=run_id, folder="bundle", bundle="d", description="")
+    copy = registry.download(version, tmp_path / "target")
+    shutil.rmtree(Path(version.source.removeprefix("file://")))
+    with pytest.raises(RegistryError):
+        registry.download(version, tmp_path / "target")
+    assert (copy / "a.json").read_text() == "{}"
+
+
 def test_refusals_are_registry_errors(registry: Registry, client: MlflowClient) -> None:
-    with pytest.raises(RegistryError, match="Registered Model with name=absent not found"):
-        registry.alias("absent", CHAMPION)
     with pytest.raises(RegistryError, match="a model name must be letters"):
         registry.register(model="it's", run_id="x", folder="bundle", bundle="d", description="")
     client.delete_experiment(client.create_experiment("gone"))
@@ -139,3 +176,40 @@ def test_an_address_where_nothing_answers_is_named_without_its_password(monkeypa
         Registry("http://user:secret@127.0.0.1:9").alias("cxr", CHAMPION)
     assert "127.0.0.1:9" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@contextmanager
+def answering(status: int, body: bytes) -> Iterator[str]:
+    """A server that answers everything alike."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_an_address_where_no_registry_answers_is_not_one_without_champion(status: int) -> None:
+    with answering(status, b"<html>not here</html>") as address, pytest.raises(RegistryError, match="refuses"):
+        Registry(address).alias("cxr", CHAMPION)
+
+
+def test_a_server_that_has_no_such_model_has_no_champion() -> None:
+    body = b'{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "Registered Model with name=cxr not found"}'
+    with answering(404, body) as address:
+        assert Registry(address).alias("cxr", CHAMPION) is None

@@ -1,4 +1,5 @@
 import contextlib
+import resource
 import signal
 import subprocess
 import sys
@@ -50,6 +51,17 @@ def opened(folder, **options):
 def kept(folder, **options):
     with opened(folder, **options) as window:
         return names(window)
+
+
+@contextlib.contextmanager
+def files_at_most(size):
+    """Writes beyond `size` fail, in part or in whole, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def names(window):
@@ -117,3 +129,29 @@ def test_an_empty_batch_is_nothing(tmp_path, number):
         window.append([make(place) for place in range(number)])
         assert window.append([]) == 0
         assert len(window.events) == number
+
+
+def test_where_no_file_can_be_begun_the_full_one_goes_on_until_one_can(tmp_path):
+    with opened(tmp_path / "w", segment=2) as window:
+        obstacle = tmp_path / "w" / "events-00000002.jsonl"
+        obstacle.mkdir()
+        assert [window.append([make(number)]) for number in range(4)] == [1] * 4
+        obstacle.rmdir()
+        assert [window.append([make(number)]) for number in range(4, 6)] == [1] * 2
+        assert len(obstacle.read_bytes().splitlines()) == 1
+    assert kept(tmp_path / "w") == [f"r-{number}" for number in range(6)]
+
+
+@pytest.mark.parametrize("room", [0, 1, 100])
+def test_what_a_full_disk_refuses_leaves_nothing_behind(tmp_path, room):
+    with opened(tmp_path / "w") as window:
+        window.append([make(0)])
+        (path,) = (tmp_path / "w").iterdir()
+        size = path.stat().st_size
+        with files_at_most(size + room):
+            for number in (1, 2):
+                with pytest.raises(OSError, match="File too large"):
+                    window.append([make(number)])
+        assert path.stat().st_size == size
+        assert window.append([make(1)]) == 1
+    assert kept(tmp_path / "w") == ["r-0", "r-1"]

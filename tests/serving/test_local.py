@@ -1,12 +1,17 @@
 """What `cxr serve` chooses and makes before it starts anything."""
 
+import shutil
+
 import pytest
 
 from cxr.adapters.registry import CHAMPION, Registry
-from cxr.contracts.bundle import read_bundle
+from cxr.contracts.bundle import BUNDLE_FILE, BundleManifest, read_bundle
+from cxr.contracts.files import file_digest, read_json, write_json
 from cxr.errors import BundleError, ServingError
-from cxr.serving.local import champion_bundle, passed_over, prepare
+from cxr.serving.local import champion_bundle, passed_over, prepare, running, serve
 from cxr.serving.security.keys import KeyStore, Scope
+from support.ports import free_port
+from support.proxies import StubProxy
 
 
 def chosen(run, tmp_path, tracking=None):
@@ -16,6 +21,18 @@ def chosen(run, tmp_path, tracking=None):
         tracking_uri=tracking or f"sqlite:///{tmp_path}/mlflow.db",
         model_name="cxr",
     )
+
+
+def registered(tracking, bundle):
+    registry, digest = Registry(tracking), read_bundle(bundle).digest
+    run_id = registry.record(
+        experiment="cxr", name=digest, key=digest, params={}, metrics={}, artifacts={"bundle": bundle}
+    )
+    return registry.register(model="cxr", run_id=run_id, folder="bundle", bundle=digest, description="")
+
+
+def make_champion(tracking, bundle):
+    Registry(tracking).set_alias("cxr", CHAMPION, registered(tracking, bundle).version)
 
 
 def test_without_champion_and_without_run_it_says_what_to_do(tmp_path):
@@ -33,13 +50,43 @@ def test_the_champion_goes_before_the_run_and_replaces_what_was_served(phantom_r
     chosen(phantom_run.folder, tmp_path)
     champion = phantom_run.other_bundle(tmp_path / "champion")
     tracking = f"sqlite:///{tmp_path}/mlflow.db"
-    registry = Registry(tracking)
-    run_id = registry.record(experiment="cxr", name="a", key="a", params={}, metrics={}, artifacts={"bundle": champion})
-    digest = read_bundle(champion).digest
-    version = registry.register(model="cxr", run_id=run_id, folder="bundle", bundle=digest, description="")
-    assert read_bundle(chosen(phantom_run.folder, tmp_path, tracking)).digest != digest
-    registry.set_alias("cxr", CHAMPION, version.version)
-    assert read_bundle(chosen(phantom_run.folder, tmp_path, tracking)).digest == digest
+    version = registered(tracking, champion)
+    assert read_bundle(chosen(phantom_run.folder, tmp_path, tracking)).digest != version.bundle
+    Registry(tracking).set_alias("cxr", CHAMPION, version.version)
+    assert read_bundle(chosen(phantom_run.folder, tmp_path, tracking)).digest == version.bundle
+
+
+def test_a_champion_with_fewer_files_than_the_one_before_is_served(phantom_run, tmp_path):
+    tracking = f"sqlite:///{tmp_path}/mlflow.db"
+    earlier = phantom_run.other_bundle(tmp_path / "earlier")
+    extra = earlier / "reports" / "crossval.json"
+    extra.parent.mkdir(exist_ok=True)
+    extra.write_text("{}")
+    manifest = read_json(earlier / BUNDLE_FILE, BundleManifest)
+    manifest.files["reports/crossval.json"] = file_digest(extra)
+    write_json(earlier / BUNDLE_FILE, manifest)
+    make_champion(tracking, earlier)
+    assert (chosen(phantom_run.folder, tmp_path, tracking) / "reports" / "crossval.json").exists()
+    make_champion(tracking, phantom_run.bundle)
+    served = chosen(phantom_run.folder, tmp_path, tracking)
+    assert read_bundle(served).digest == read_bundle(phantom_run.bundle).digest
+    assert not (served / "reports" / "crossval.json").exists()
+
+
+@pytest.mark.parametrize("trouble", ["server", "database", "files"])
+def test_a_registry_that_cannot_be_asked_is_not_one_without_champion(phantom_run, tmp_path, monkeypatch, trouble):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    tracking = f"sqlite:///{tmp_path}/mlflow.db"
+    if trouble == "server":
+        tracking = f"http://127.0.0.1:{free_port()}"
+    elif trouble == "database":
+        (tmp_path / "mlflow.db").write_bytes(b"no database" * 1000)
+    else:
+        make_champion(tracking, phantom_run.bundle)
+        shutil.rmtree(tmp_path / "mlartifacts")
+    with pytest.raises(ServingError, match=r"the champion of 'cxr'.*--bundle"):
+        chosen(phantom_run.folder, tmp_path, tracking)
+    assert not (tmp_path / "state" / "bundle").exists()
 
 
 def test_it_says_when_the_champion_is_served_rather_than_the_runs_bundle(phantom_run, tmp_path):
@@ -70,3 +117,25 @@ def test_secrets_are_made_once_and_closed_to_others(tmp_path):
         (tmp_path / "client.key").read_text().strip(), scope=Scope.PREDICT
     )
     assert identity.scopes == {Scope.PREDICT, Scope.ADMIN, Scope.AUDIT}
+
+
+def test_a_state_folder_that_cannot_be_one_is_named(phantom_run, tmp_path):
+    (tmp_path / "file").touch()
+    ports = {name: free_port() for name in ("http_port", "grpc_port", "drift_port")}
+    lines = serve(
+        run=phantom_run.folder, bundle=phantom_run.bundle, state=tmp_path / "file", drift_python=tmp_path / "none",
+        tracking_uri="", model_name="cxr", options=(), **ports,
+    )  # fmt: skip
+    with pytest.raises(ServingError, match=r"file must be a folder that can be written.*--state"):
+        next(lines)
+
+
+def test_whether_the_processes_are_ready_is_asked_without_a_proxy(phantom_run, tmp_path, monkeypatch):
+    state = tmp_path / "state"
+    prepare(state)
+    ports = {name: free_port() for name in ("http_port", "grpc_port", "drift_port")}
+    with StubProxy.started(monkeypatch) as proxy:
+        with running(bundle=phantom_run.bundle, state=state, drift_python=None, **ports) as (local, processes):
+            assert [process.poll() for process in processes] == [None]
+        assert proxy.seen == []
+    assert local.state == state

@@ -165,7 +165,8 @@ def _routes() -> list[tuple[str, set[str]]]:
     """Path, as a pattern, and methods of every route that the service describes."""
     from cxr.serving.http.routes import add_routes
 
-    described = add_routes(MagicMock(), MagicMock()).openapi()["paths"]  # of the two, nothing is asked
+    service = MagicMock(**{"settings.drift_url": None, "settings.drift_token_file": None})
+    described = add_routes(service, MagicMock()).openapi()["paths"]  # of the two, nothing is asked
     return [
         (re.sub(r"\{\w+\}", "[^/]+", path), {name.upper() for name in methods}) for path, methods in described.items()
     ]

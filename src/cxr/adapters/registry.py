@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from cxr.contracts.files import new_folder
 from cxr.errors import RegistryError
 
 if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
     from mlflow.tracking import MlflowClient
 
 CHALLENGER = "challenger"
@@ -116,9 +117,10 @@ class Registry:
             return _version(made)
 
     def alias(self, model: str, alias: str) -> RegisteredVersion | None:
-        """The version of `model` that has `alias`, or None."""
+        """The version of `model` that has `alias`; None when there is none, or no such model."""
         with self._errors():
-            version = self._client.get_registered_model(model).aliases.get(alias)
+            found = self._model(model)
+            version = None if found is None else found.aliases.get(alias)
             return None if version is None else _version(self._client.get_model_version(model, version))
 
     def set_alias(self, model: str, alias: str, version: str) -> None:
@@ -127,10 +129,11 @@ class Registry:
             self._client.set_registered_model_alias(model, alias, version)
 
     def download(self, version: RegisteredVersion, folder: Path) -> Path:
-        """Copy the files of a version to a folder below `folder`, which is made, and return it."""
-        folder.mkdir(parents=True, exist_ok=True)
-        with self._errors():
-            return Path(self._client.download_artifacts(version.run_id, Path(version.source).name, str(folder)))
+        """Copy the files of a version to a folder below `folder`, which is replaced, and return it."""
+        name = Path(version.source).name
+        with new_folder(folder) as draft, self._errors():
+            self._client.download_artifacts(version.run_id, name, str(draft))
+        return folder / name
 
     def address(self, model: str, version: str) -> str:
         """Where the files of a version lie, for whoever reads them without the registry."""
@@ -141,6 +144,16 @@ class Registry:
         """Content of one file of a run."""
         with self._errors(), tempfile.TemporaryDirectory() as folder:
             return Path(self._client.download_artifacts(run_id, path, folder)).read_bytes()
+
+    def _model(self, name: str) -> "RegisteredModel | None":
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._client.get_registered_model(name)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
 
     def _experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
@@ -182,10 +195,11 @@ class Registry:
     @contextmanager
     def _errors(self) -> Iterator[None]:
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError  # MLflow lets those of opening a database through
 
         try:
             yield
-        except (MlflowException, OSError) as error:
+        except (MlflowException, SQLAlchemyError, OSError) as error:
             # Not chained: what was raised may hold a password that is part of the address.
             words = _without_password(f"{self._uri} does not answer, or refuses: {' '.join(str(error).split())}")
             raise RegistryError(f"the model registry at {words}") from None

@@ -4,12 +4,14 @@ import logging
 import os
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
 import msgspec
 
 from cxr.contracts.events import PredictionEvent
+from cxr.contracts.files import sync_folder
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +43,10 @@ class DurableWindow:
         self._files: deque[tuple[Path, int]] = deque()
         for path in sorted(folder.glob(_PATTERN)):
             self._files.append((path, self._recover(path)))
-        self._stream = self._begin() if not self._files else self._files[-1][0].open("ab", buffering=0)
+        if not self._files:
+            self._files.append((folder / _name(1), 0))
+        self._stream = _opened(self._files[-1][0])
+        self._size = self._stream.tell()
 
     @property
     def events(self) -> tuple[PredictionEvent, ...]:
@@ -57,12 +62,7 @@ class DurableWindow:
         fresh = {event.id: event for event in events if event.id not in self._known}
         if not fresh:
             return 0
-        start = self._stream.tell()
-        try:
-            _write(self._stream, b"".join(msgspec.json.encode(event) + b"\n" for event in fresh.values()))
-        except OSError:
-            self._stream.truncate(start)
-            raise
+        self._write(b"".join(msgspec.json.encode(event) + b"\n" for event in fresh.values()))
         for identity, event in fresh.items():
             self._remember(identity, event)
         path, count = self._files.pop()
@@ -99,28 +99,47 @@ class DurableWindow:
                 self._remember(event.id, event)
         return count
 
-    def _rotate(self) -> None:
-        self._stream.close()
-        self._stream = self._begin()
-        while len(self._files) > 1 and sum(count for _, count in self._files) - self._files[0][1] >= self.capacity:
-            self._files.popleft()[0].unlink(missing_ok=True)
-
-    def _begin(self) -> FileIO:
-        last = int(self._files[-1][0].stem.partition("-")[2]) if self._files else 0
-        path = self._folder / f"events-{last + 1:08d}.jsonl"
-        self._files.append((path, 0))
-        stream = path.open("ab", buffering=0)
-        path.chmod(0o600)
-        parent = os.open(self._folder, os.O_RDONLY)
+    def _write(self, data: bytes) -> None:
+        """Add to the file, synced; what an earlier call left behind what counts is cut off first."""
+        if self._stream.seek(0, os.SEEK_END) > self._size:
+            self._stream.truncate(self._size)
         try:
-            os.fsync(parent)
-        finally:
-            os.close(parent)
-        return stream
+            view = memoryview(data)
+            while view:
+                view = view[self._stream.write(view) :]
+            os.fsync(self._stream.fileno())
+        except OSError:
+            with suppress(OSError):
+                self._stream.truncate(self._size)
+            raise
+        self._size += len(data)
+
+    def _rotate(self) -> None:
+        """Begin another file and remove those that are not needed; what fails is done with later events."""
+        try:
+            path = self._folder / _name(int(self._files[-1][0].stem.partition("-")[2]) + 1)
+            full, self._stream = self._stream, _opened(path)  # the full one goes on where no other can be begun
+            self._size = self._stream.tell()
+            self._files.append((path, 0))
+            full.close()
+            while len(self._files) > 1 and sum(count for _, count in self._files) - self._files[0][1] >= self.capacity:
+                self._files[0][0].unlink(missing_ok=True)
+                self._files.popleft()
+        except OSError as error:
+            logger.error("the window's files cannot be kept in order", extra={"reason": error.strerror})
 
 
-def _write(stream: FileIO, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[stream.write(view) :]
-    os.fsync(stream.fileno())
+def _name(number: int) -> str:
+    return f"events-{number:08d}.jsonl"
+
+
+def _opened(path: Path) -> FileIO:
+    """A file to append to, closed to others, whose name is durable."""
+    stream = path.open("ab", buffering=0)
+    try:
+        path.chmod(0o600)
+        sync_folder(path.parent)
+    except OSError:
+        stream.close()
+        raise
+    return stream

@@ -25,8 +25,6 @@ from cxr.serving.security.keys import Scope, create_key
 from cxr.serving.security.private import create_private, write_private
 from cxr.serving.security.tls import development_certificate
 
-logger = logging.getLogger(__name__)
-
 MEASURED = "measurement.json"
 """What the sidecar's `measure` leaves in its state folder, below the first 16 digits of the bundle's digest."""
 
@@ -70,10 +68,14 @@ def serve(
     """Serve until SIGINT or SIGTERM, or until a process ends by itself; yields lines for the person who started it.
 
     Raises:
-        ServingError: there is nothing to serve, or a process did not start, or ended.
+        ServingError: there is nothing to serve, the state folder cannot be used, or a process did not start, or ended.
     """
-    state.mkdir(parents=True, exist_ok=True)
-    prepare(state)
+    try:
+        prepare(state)
+    except OSError as error:
+        raise ServingError(
+            f"{state} must be a folder that can be written: {error.strerror}; name another with --state"
+        ) from error
     note: str | None = None
     if bundle is None:
         bundle = champion_bundle(run=run, state=state, tracking_uri=tracking_uri, model_name=model_name)
@@ -141,7 +143,7 @@ def champion_bundle(*, run: Path, state: Path, tracking_uri: str, model_name: st
     """Copy the bundle to serve to `state/bundle`: the registry's champion, or else that of a run.
 
     Raises:
-        ServingError: there is neither.
+        ServingError: there is neither, or the registry cannot be asked: the run's may be one that the gate refused.
         BundleError: the bundle is incomplete or changed.
     """
     target = state / "bundle"
@@ -160,6 +162,7 @@ def champion_bundle(*, run: Path, state: Path, tracking_uri: str, model_name: st
 
 def prepare(state: Path, *, hosts: Sequence[str] = ()) -> None:
     """Make what is not there yet: certificate, API keys, and the secret between predictor and sidecar."""
+    state.mkdir(parents=True, exist_ok=True)
     development_certificate(state / "tls", hosts=hosts)
     if not (state / "client.key").exists():
         secret = create_key(state / "keys.json", scopes=(Scope.PREDICT, Scope.ADMIN, Scope.AUDIT))
@@ -221,8 +224,10 @@ def _champion(tracking_uri: str, model_name: str, folder: Path) -> Path | None:
         version = registry.alias(model_name, CHAMPION)
         return None if version is None else registry.download(version, folder)
     except RegistryError as error:
-        logger.info("no champion", extra={"reason": str(error)})
-        return None
+        raise ServingError(
+            f"the registry must say which bundle is the champion of {model_name!r} and have it, does not: {error}; "
+            "mend that, or name the bundle to serve with --bundle"
+        ) from error
 
 
 def _sidecar(python: Path, bundle: Path, state: Path, port: int) -> "subprocess.Popen[bytes]":
@@ -255,7 +260,8 @@ def _wait(url: str, processes: Sequence["subprocess.Popen[bytes]"], authority: P
         if any(process.poll() is not None for process in processes):
             raise ServingError("a process of the service ended while it started; its log is in the state folder")
         with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(url, verify=verify, timeout=2).status_code == httpx.codes.OK:
+            # our own processes: no proxy may come between
+            if httpx.get(url, verify=verify, timeout=2, trust_env=False).status_code == httpx.codes.OK:
                 return
         time.sleep(0.1)
     raise ServingError(f"{url} must answer within {_PATIENCE:.0f} s, does not; see the logs in the state folder")

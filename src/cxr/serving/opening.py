@@ -6,7 +6,7 @@ from datetime import timedelta
 from cxr.serving.audit.log import AuditLog
 from cxr.serving.events import EventQueue
 from cxr.serving.journal import Journal
-from cxr.serving.security.private import create_private, read_secret
+from cxr.serving.security.private import create_private, read_secret, read_token
 from cxr.serving.security.pseudonyms import Pseudonyms
 from cxr.serving.settings import Settings
 
@@ -32,6 +32,5 @@ def open_journal(settings: Settings) -> Journal:
         retention=timedelta(days=settings.audit_retention_days),
         keep_local=None if keep is None else timedelta(days=keep),
     )
-    token = settings.drift_token_file
-    events = EventQueue(settings.drift_url, token=None if token is None else read_secret(token).decode().strip())
+    events = EventQueue(settings.drift_url, token=read_token(settings.drift_token_file))
     return Journal(audit=audit, events=events, pseudonyms=Pseudonyms.open(settings.state / HMAC_KEY))

@@ -48,8 +48,8 @@ def make_app(settings: Settings, service: DriftService) -> Starlette:
         Route("/drift_report", endpoints.report),
         Route("/drift_report.html", endpoints.page),
         Route("/metrics", endpoints.metrics),
-        Route("/health/live", _healthy),
-        Route("/health/ready", _healthy),
+        Route("/health/live", endpoints.live),
+        Route("/health/ready", endpoints.ready),
     ]
     return Starlette(routes=routes, lifespan=lifespan)
 
@@ -93,6 +93,16 @@ class _Endpoints:
         """For Prometheus."""
         return Response(generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
+    async def live(self, _: Request) -> Response:
+        """503 once only a new process can follow the bundle and deliver alerts."""
+        if not self._service.alive:
+            return _problem(503, "a task of the sidecar has ended; its log says why")
+        return JSONResponse({"status": "ok"})
+
+    async def ready(self, _: Request) -> Response:
+        """Events are taken, also while it is not live: the pod's readiness is the predictor's too."""
+        return JSONResponse({"status": "ok"})
+
     def _known(self, request: Request) -> bool:
         token = self._settings.token
         given = request.headers.get("authorization", "")
@@ -120,10 +130,6 @@ class _Endpoints:
         elif outcomes["refused"] and not outcomes["accepted"] + outcomes["duplicate"]:
             status = 409
         return JSONResponse({**outcomes, "reasons": sorted(set(received.malformed))[:10]}, status)
-
-
-async def _healthy(_: Request) -> Response:
-    return JSONResponse({"status": "ok"})
 
 
 def _problem(status: int, reason: str, headers: dict[str, str] | None = None) -> Response:

@@ -3,23 +3,26 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections import Counter
 from pathlib import Path
 
 from cxr.contracts.bundle import BUNDLE_FILE
-from cxr.contracts.drift import DriftReport
+from cxr.contracts.drift import Alert, DriftReport
 from cxr.contracts.events import ReceivedEvents
 from cxr.drift.watched import WatchedFilms
 from cxr.errors import CxrError
-from cxr.sidecar.alerts import Webhook
+from cxr.sidecar.alerts import AlertDesk, Webhook
 from cxr.sidecar.settings import Settings
 from cxr.sidecar.watch import Watch
 
 logger = logging.getLogger(__name__)
 
-_FOLLOW_EVERY = 2.0
+_FOLLOW_EVERY, _TRY_AGAIN = 2.0, 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 _OUTCOMES = ("accepted", "duplicate", "malformed", "refused")
+
+_Stamp = tuple[int, int, int]
 
 
 class DriftService:
@@ -34,6 +37,7 @@ class DriftService:
         self._settings = settings
         self._seen = _stamp(settings.bundle)
         self._watch = Watch(settings)
+        self._failed: tuple[_Stamp | None, float] = (None, 0.0)
         self._lock = asyncio.Lock()
         self._told = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -41,15 +45,24 @@ class DriftService:
 
     def start(self) -> None:
         """Follow the bundle and deliver alerts; within a running event loop."""
-        self._tasks = [asyncio.create_task(self._follow_forever()), asyncio.create_task(self._tell_forever())]
+        self._tasks = [asyncio.create_task(self._follow_forever(), name="follow")]
+        if self._settings.webhook is not None:
+            webhook = Webhook(self._settings.webhook, secret=self._settings.webhook_secret)
+            self._tasks.append(asyncio.create_task(self._tell_forever(webhook), name="tell"))
+        for task in self._tasks:
+            task.add_done_callback(_log_end)
         self._told.set()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the bundle is still followed and alerts are delivered; only a new process mends that."""
+        return not any(task.done() for task in self._tasks)
 
     async def close(self) -> None:
         """Stop; what was taken is on disk."""
         for task in self._tasks:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         async with self._lock:
             self._watch.close()
 
@@ -114,41 +127,60 @@ class DriftService:
                 await self._follow()
 
     async def _follow(self) -> None:
-        """Watch the bundle that lies in the folder now, if it is another one; the lock is held."""
-        stamp = _stamp(self._settings.bundle)
-        if stamp == self._seen or stamp is None:
+        """Watch the bundle that lies in the folder now, if it is another one; the lock is held.
+
+        One that cannot be watched, such as half a copy, is tried again after a pause.
+        """
+        stamp, (failed, again) = _stamp(self._settings.bundle), self._failed
+        if stamp is None or stamp == self._seen or (stamp == failed and time.monotonic() < again):
             return
-        self._seen = stamp
         try:
             watch = await asyncio.to_thread(Watch, self._settings)
-        except CxrError as error:
+        except (CxrError, OSError) as error:
+            self._failed = (stamp, time.monotonic() + _TRY_AGAIN)
             logger.error("the new bundle cannot be watched", extra={"reason": str(error)})
             return
-        self._watch.close()
-        self._watch = watch
+        former, self._watch, self._seen = self._watch, watch, stamp
+        with contextlib.suppress(OSError):  # what it took is synced
+            former.close()
         self._told.set()
         logger.info("another bundle is watched", extra={"bundle": watch.bundle.digest})
 
-    async def _tell_forever(self) -> None:
+    async def _tell_forever(self, webhook: Webhook) -> None:
         """Post what the webhook was not told, again and again until it takes it."""
-        if self._settings.webhook is None:
-            return
-        webhook, pause = Webhook(self._settings.webhook, secret=self._settings.webhook_secret), _FIRST_PAUSE
+        pause = _FIRST_PAUSE
         while True:
             desk = self._watch.desk
             if not desk.book.undelivered:
                 self._told.clear()
                 await self._told.wait()
             elif await webhook.tell(alert := desk.book.undelivered[0]):
-                async with self._lock:
-                    desk.delivered(alert)
+                await self._strike_off(desk, alert)
                 pause = _FIRST_PAUSE
             else:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
+    async def _strike_off(self, desk: AlertDesk, alert: Alert) -> None:
+        """Note that an alert was taken, again and again until the disk takes that; it is not posted anew meanwhile."""
+        pause = _FIRST_PAUSE
+        while desk is self._watch.desk:
+            try:
+                async with self._lock:
+                    desk.delivered(alert)
+                return
+            except OSError as error:
+                logger.error("a delivered alert cannot be noted", extra={"reason": error.strerror})
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
-def _stamp(bundle: Path) -> tuple[int, int, int] | None:
+
+def _log_end(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.critical("the sidecar must be started anew", extra={"task": task.get_name()}, exc_info=error)
+
+
+def _stamp(bundle: Path) -> _Stamp | None:
     """Changes when another manifest lies there; None while there is none."""
     try:
         found = (bundle / BUNDLE_FILE).stat()

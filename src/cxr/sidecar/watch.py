@@ -72,15 +72,20 @@ class Watch:
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Open the bundle and its window, which is apart from those of other bundles; raises `ContractError`."""
+        """Open the bundle and its window, which is apart from those of other bundles.
+
+        Raises:
+            ContractError: what is read is malformed, or the bundle is not whole.
+            OSError: a file cannot be read or written.
+        """
         self._settings = settings
         self.bundle = WatchedBundle(settings.bundle, level=settings.level)
         folder = settings.state / self.bundle.digest[:16]
-        self.window = DurableWindow(folder, capacity=settings.window)
         self.desk = AlertDesk(folder / "alerts.json", fire=settings.fire, clear=settings.clear)
+        self.measurement = _measurement(folder / MEASUREMENT_FILE, self.bundle)
+        self.window = DurableWindow(folder, capacity=settings.window)  # last: nothing closes it when another fails
         self.verdict: Verdict | None = None
         self.tested: str | None = None
-        self.measurement = _measurement(folder / MEASUREMENT_FILE, self.bundle)
         self._fresh = 0
         if len(self.window.events) >= settings.needed:
             self._judge()

@@ -109,6 +109,21 @@ class TestShipping:
         log.close()
         assert [report.intact for report in in_bucket(gateway, bucket)] == [True]
 
+    def test_a_segment_whose_sealing_failed_once_goes_too(
+        self, gateway: Gateway, bucket: str, folder: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        log = opened(folder, gateway, bucket, max_bytes=1)
+        (folder / "segment-000001.jsonl").mkdir()
+        appended(log, 1)
+        until(lambda: "cannot be kept in order" in caplog.text)
+        (folder / "segment-000001.jsonl").rmdir()
+        appended(log, 1)
+        log.close()
+        assert [key.rpartition("/")[2] for key in keys(gateway, bucket)] == [
+            "segment-000001.jsonl",
+            "segment-000002.jsonl",
+        ]
+
     def test_services_share_a_bucket(self, gateway: Gateway, bucket: str, tmp_path: Path) -> None:
         logs = [opened(tmp_path / name, gateway, bucket) for name in "ab"]
         for log in logs:

@@ -2,11 +2,12 @@
 
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
 from cxr.errors import ServingError
-from cxr.serving.security.private import check_unwritable, create_private, read_secret, write_private
+from cxr.serving.security.private import check_unwritable, create_private, read_secret, read_token, write_private
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +41,26 @@ def test_creating_leaves_what_is_there(tmp_path):
     assert path.read_bytes() == b"one"
     assert path.stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_creating_asks_nothing_of_the_folder_of_a_file_that_is_there():
+    assert not create_private(Path("/proc/version"), b"one")  # neither files nor links can be made there
+
+
+@pytest.mark.parametrize("folder", ["/proc", "{tmp_path}/file", "{tmp_path}/file/below"])
+def test_a_folder_that_takes_no_file_is_named(tmp_path, folder):
+    (tmp_path / "file").touch()
+    path = Path(folder.format(tmp_path=tmp_path)) / "secret"
+    with pytest.raises(ServingError, match=f"{path} must be there, or its folder"):
+        create_private(path, b"one")
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+@pytest.mark.parametrize(("given", "expected"), [(b"t0ken\n", "t0ken"), (None, None)])
+def test_a_token_is_read_without_its_end_of_line(tmp_path, given, expected):
+    if given is not None:
+        write_private(tmp_path / "token", given)
+    assert read_token(None if given is None else tmp_path / "token") == expected
 
 
 def test_of_many_that_create_at_once_one_wins(tmp_path):

@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,16 @@ import click
 import msgspec
 
 from cxr.adapters.object_store import ObjectStore, ObjectStoreConfig
+from cxr.errors import CxrError
 from cxr.serving.audit.chain import Altered, Chain
+from cxr.serving.audit.left import Left, ship_left
 from cxr.serving.audit.record import KINDS, AuditError, AuditRecord, Head
 from cxr.serving.audit.report import AuditReport
-from cxr.serving.audit.ship import bucket_address
+from cxr.serving.audit.ship import Shipping, bucket_address
 from cxr.serving.audit.source import TrailSource, bucket_sources, folder_source
 from cxr.serving.audit.verify import verify as verify_source
 from cxr.serving.security.private import read_secret
+from cxr.serving.settings import Settings
 
 _place = click.argument("place")
 _key = click.option(
@@ -31,7 +34,7 @@ _when = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])
 
 @click.group()
 def audit() -> None:
-    """Verify and read the service's audit trail.
+    """Verify, read and ship the service's audit trail.
 
     PLACE is the folder of a trail (audit/ in the service's state folder), or s3://BUCKET/PREFIX where its segments are.
     """
@@ -108,6 +111,43 @@ def show(place: str, key: Path, **given: Any) -> None:
         raise AuditError(f"every line must be a record of this key, {unread} are not; run `cxr audit verify`")
 
 
+@audit.command()
+@click.argument("folders", nargs=-1, required=True, metavar="FOLDER...", type=click.Path(path_type=Path))
+@_key
+@click.option("--bucket", metavar="S3", required=True, help="s3://BUCKET/PREFIX with object lock: the service's own.")
+@click.option(
+    "--retention-days",
+    type=click.IntRange(min=1),
+    default=Settings.audit_retention_days,
+    show_default=True,
+    help="For which the bucket must keep a segment, from its sealing on.",
+)
+def ship(folders: tuple[Path, ...], key: Path, bucket: str, retention_days: int) -> None:
+    """Lock in the bucket what services that run no more left on the disk.
+
+    FOLDER is that of a trail (audit/ in the state folder of a service, such as that of a pod that is gone). Its last
+    segment is sealed first, as by the next start of the service. A folder that a service has open is left alone.
+
+    Prints a line for each trail, and why something could not be shipped; exits with 1 then. What was shipped is marked
+    and not shipped again.
+    """
+    chain, retention = _chain(key), timedelta(days=retention_days)
+    shipping = Shipping.to(bucket, os.environ, retention=retention, keep_local=None)
+    shipping.store.require_lock(shipping.bucket)
+    complete = True
+    for folder in folders:
+        try:
+            left = ship_left(folder, chain, shipping)
+        except CxrError as error:
+            click.echo(f"{folder}: NOT SHIPPED: {error}")
+            complete = False
+        else:
+            click.echo(_shipped(folder, left))
+            complete = complete and not left.failures
+    if not complete:
+        raise click.exceptions.Exit(1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Filter:
     since: datetime | None
@@ -140,6 +180,12 @@ def _sources(place: str, chain: Chain) -> list[TrailSource]:
         return [folder_source(Path(place), chain)]
     bucket, prefix = bucket_address(place)
     return bucket_sources(ObjectStore(ObjectStoreConfig.from_environment(os.environ)), bucket, prefix)
+
+
+def _shipped(folder: Path, left: Left) -> str:
+    elsewhere = f", {left.elsewhere} in another bucket or prefix" if left.elsewhere else ""
+    lines = [f"{folder}: trail {left.trail}, {left.shipped} segments shipped, {left.there} already there{elsewhere}"]
+    return "\n".join([*lines, *(f"  NOT SHIPPED: {failure}" for failure in left.failures)])
 
 
 def _text(report: AuditReport) -> str:

@@ -26,9 +26,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -71,6 +71,11 @@ class AuditStatus:
     shipping_error: str | None
 
 
+def now() -> datetime:
+    """By this machine's clock, aware."""
+    return datetime.now(UTC)
+
+
 class AuditLog:
     """One trail in one folder, written by one process. Made by `AuditLog.open`."""
 
@@ -96,7 +101,7 @@ class AuditLog:
         keep_local: timedelta | None = None,
         max_bytes: int = 16 * 2**20,
         max_age: timedelta = timedelta(minutes=15),
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = now,
         environment: Mapping[str, str] = os.environ,
     ) -> "AuditLog":
         """Open or begin the trail in `folder`, and record what a kill or a hand has done to its end.
@@ -120,17 +125,11 @@ class AuditLog:
         if bucket is not None:
             shipping = Shipping.to(bucket, environment, retention=retention, keep_local=keep_local)
         chain = Chain(key)
+        lock = locked(folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-            lock = _locked(folder)
-        except OSError as error:
-            raise AuditError(f"{folder} must be a folder that can be written: {error.strerror}") from error
-        try:
-            trail = Trail(folder, chain, max_bytes=max_bytes, max_age=max_age, clock=clock)
-            return cls(trail, lock, shipping)
-        except OSError as error:
-            lock.close()
-            raise AuditError(f"the audit trail in {folder} must be readable and writable: {error.strerror}") from error
+            with usable(folder):
+                trail = Trail(folder, chain, max_bytes=max_bytes, max_age=max_age, clock=clock)
+                return cls(trail, lock, shipping)
         except BaseException:
             lock.close()
             raise
@@ -199,7 +198,7 @@ class AuditLog:
             if batch:
                 self._commit(batch)
             sealed = self._trail.maintain(ending=ending)
-            if sealed is not None and self._shipper is not None:
+            if sealed and self._shipper is not None:
                 self._shipper.sealed(sealed)
             if ending:
                 self._trail.close()
@@ -220,10 +219,27 @@ class AuditLog:
                 done.set_result(sequence)
 
 
-def _locked(folder: Path) -> IO[bytes]:
-    """The lock of the folder, held until the file is closed or the process ends."""
-    lock = (folder / LOCK_FILE).open("ab")
+@contextmanager
+def usable(folder: Path) -> Iterator[None]:
+    """Raises `AuditError` where the disk fails."""
+    try:
+        yield
+    except OSError as error:
+        raise AuditError(f"the audit trail in {folder} must be readable and writable: {error.strerror}") from error
+
+
+def locked(folder: Path) -> IO[bytes]:
+    """The lock of the folder, which is made when absent, held until the file is closed or the process ends.
+
+    Raises:
+        AuditError: another process has it, or the folder cannot be written.
+    """
     deadline = time.monotonic() + _LOCK_PATIENCE  # `verify` holds it for an instant, a process that ends for longer
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+        lock = (folder / LOCK_FILE).open("ab")
+    except OSError as error:
+        raise AuditError(f"{folder} must be a folder that can be written: {error.strerror}") from error
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -235,5 +251,8 @@ def _locked(folder: Path) -> IO[bytes]:
                     "folder of its own"
                 ) from None
             time.sleep(0.02)
+        except OSError as error:
+            lock.close()
+            raise AuditError(f"{folder} must be on a file system that has locks: {error.strerror}") from error
         else:
             return lock

@@ -8,7 +8,7 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -103,6 +103,10 @@ class Shipment(Contract, frozen=True, kw_only=True):
     locked_until: datetime
     confirmed: datetime
 
+    def at(self, shipping: Shipping) -> bool:
+        """Whether it went to this bucket and prefix."""
+        return self.bucket == shipping.bucket and self.key.startswith(shipping.prefix)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ShippingStatus:
@@ -111,6 +115,102 @@ class ShippingStatus:
     unshipped: int
     lag: float
     error: str | None
+
+
+class Carrier:
+    """Takes sealed segments of trails to the bucket; one at a time, by whoever calls."""
+
+    def __init__(self, chain: Chain, shipping: Shipping) -> None:
+        self._chain, self._shipping = chain, shipping
+
+    def ship(self, files: Sequence[SegmentFile], *, shipped: Callable[[SegmentFile, bool], None]) -> list[str]:
+        """Ship segments in this order; returns why some could not be.
+
+        A segment that the bucket refuses for its content stops no other; a bucket that refuses all does.
+
+        Args:
+            files: sealed segments.
+            shipped: told of each that is in the bucket and marked so, and whether it was not there before.
+
+        Raises:
+            SourceError: the bucket cannot be reached or refuses.
+            OSError: a segment cannot be read, or not be marked.
+        """
+        failures = []
+        for file in files:
+            try:
+                new = self._ship(file)
+            except AuditError as error:
+                failures.append(str(error))
+            else:
+                shipped(file, new)
+        return failures
+
+    def confirm(self, key: str, digest: str, until: datetime) -> StoredVersion:
+        """The version of a segment that counts: the first.
+
+        Raises:
+            AuditError: the bucket does not have it, or changed, or not locked for long enough.
+        """
+        store, bucket = self._shipping.store, self._shipping.bucket
+        place, stored = f"s3://{bucket}/{key}", self._stored(key)
+        if stored is None:
+            raise AuditError(f"{place} must be there after it was stored, is not; check the bucket's policies")
+        with store.reading(bucket, key, stored.version) as stream:
+            if _digest(stream) != digest:
+                raise AuditError(
+                    f"{place} must equal the segment here, has other content; find out who wrote it, and run "
+                    "`cxr audit verify` on both"
+                )
+        lock = store.lock(bucket, key, stored.version)
+        if lock is None or lock.mode != COMPLIANCE or lock.until < until - _ROUNDING:
+            raise AuditError(
+                f"{place} must be locked in mode {COMPLIANCE} until {until:%Y-%m-%d}, is not; check the bucket"
+            )
+        return stored
+
+    def last(self, file: SegmentFile) -> AuditRecord:
+        """The last record of a segment; raises `AuditError` when it is not as it was written."""
+        return self._record(last_record(file.path), file)
+
+    def _ship(self, file: SegmentFile) -> bool:
+        shipping, digest = self._shipping, file_digest(file.path)
+        key = shipping.key(self._trail(file), file.number)
+        until = self.last(file).time + shipping.retention
+        new = self._stored(key) is None
+        if new:
+            shipping.store.put_locked(shipping.bucket, key, file.path, until=until)
+        stored = self.confirm(key, digest, until)
+        write_json(
+            _marker(file),
+            Shipment(
+                bucket=shipping.bucket,
+                key=key,
+                version=stored.version,
+                sha256=digest,
+                locked_until=until,
+                confirmed=datetime.now(UTC),
+            ),
+        )
+        return new
+
+    def _stored(self, key: str) -> StoredVersion | None:
+        """The first version of a segment; later ones do not count."""
+        versions = self._shipping.store.versions(self._shipping.bucket, key)
+        return next((version for version in versions if version.key == key and not version.deletion), None)
+
+    def _trail(self, file: SegmentFile) -> str:
+        with file.path.open("rb") as stream:
+            event = self._record(stream.readline(), file).event
+        if not isinstance(event, SegmentOpened):
+            raise AuditError(f"{file.path} must begin with its opening; run `cxr audit verify {file.path.parent}`")
+        return event.trail
+
+    def _record(self, line: bytes, file: SegmentFile) -> AuditRecord:
+        try:
+            return self._chain.record(line)
+        except Altered:
+            raise AuditError(f"{file.path} must be as it was written, is not; run `cxr audit verify`") from None
 
 
 class Shipper:
@@ -127,10 +227,9 @@ class Shipper:
             shipping: where to.
             removing: records that segments are about to be removed, and raises when it cannot.
         """
-        self._folder, self._chain, self._shipping, self._removing = folder, chain, shipping, removing
-        self._waiting = {
-            file.number: file for file in segment_files(folder) if file.sealed and not _marker(file).exists()
-        }
+        self._folder, self._shipping, self._removing = folder, shipping, removing
+        self._carrier = Carrier(chain, shipping)
+        self._waiting = {file.number: file for file in unshipped(folder)}
         self._sealed_at = {number: file.path.stat().st_mtime for number, file in self._waiting.items()}
         self._error: str | None = None
         self._changed = threading.Condition()
@@ -141,11 +240,12 @@ class Shipper:
         """Begin."""
         self._thread.start()
 
-    def sealed(self, file: SegmentFile) -> None:
-        """Take a segment that was sealed just now."""
+    def sealed(self, files: Sequence[SegmentFile]) -> None:
+        """Take segments that were sealed just now."""
         with self._changed:
-            self._waiting[file.number] = file
-            self._sealed_at[file.number] = time.time()
+            for file in files:
+                self._waiting[file.number] = file
+                self._sealed_at[file.number] = time.time()
             self._changed.notify()
 
     def status(self) -> ShippingStatus:
@@ -180,89 +280,22 @@ class Shipper:
             if not self._checked:
                 self._shipping.store.require_lock(self._shipping.bucket)
                 self._checked = True
-            failed = self._ship_all()
+            with self._changed:
+                waiting = sorted(self._waiting.values())
+            failures = self._carrier.ship(waiting, shipped=self._shipped)
             if removes and self._shipping.keep_local is not None:
                 self._remove_old(self._shipping.keep_local)
         except (CxrError, OSError) as error:
-            failed = str(error)
+            failures = [str(error)]
+        failed = failures[-1] if failures else None
         if failed and failed != self._error:
             logger.error("segments of the audit trail are not shipped", extra={"reason": failed})
         self._error = failed
         return failed is None
 
-    def _ship_all(self) -> str | None:
-        """A segment that the bucket refuses for its content stops no other; a bucket that refuses all does."""
-        failed = None
+    def _shipped(self, file: SegmentFile, _: bool) -> None:
         with self._changed:
-            waiting = sorted(self._waiting.values())
-        for file in waiting:
-            try:
-                self._ship(file)
-            except AuditError as error:
-                failed = str(error)
-                continue
-            with self._changed:
-                del self._waiting[file.number], self._sealed_at[file.number]
-        return failed
-
-    def _ship(self, file: SegmentFile) -> None:
-        shipping, digest = self._shipping, file_digest(file.path)
-        key = shipping.key(self._trail(file), file.number)
-        until = self._sealed(file) + shipping.retention
-        if self._stored(key) is None:
-            shipping.store.put_locked(shipping.bucket, key, file.path, until=until)
-        stored = self._stored(key)
-        self._confirm(key, stored, digest, until)
-        write_json(
-            _marker(file),
-            Shipment(
-                bucket=shipping.bucket,
-                key=key,
-                version=stored.version if stored else None,
-                sha256=digest,
-                locked_until=until,
-                confirmed=datetime.now(UTC),
-            ),
-        )
-
-    def _stored(self, key: str) -> StoredVersion | None:
-        """The first version of a segment; later ones do not count."""
-        versions = self._shipping.store.versions(self._shipping.bucket, key)
-        return next((version for version in versions if version.key == key and not version.deletion), None)
-
-    def _confirm(self, key: str, stored: StoredVersion | None, digest: str, until: datetime) -> None:
-        """Raise `AuditError` unless the bucket has the segment, unchanged, and locked for long enough."""
-        store, bucket = self._shipping.store, self._shipping.bucket
-        place = f"s3://{bucket}/{key}"
-        if stored is None:
-            raise AuditError(f"{place} must be there after it was stored, is not; check the bucket's policies")
-        with store.reading(bucket, key, stored.version) as stream:
-            if _digest(stream) != digest:
-                raise AuditError(
-                    f"{place} must equal the segment here, has other content; find out who wrote it, and run "
-                    "`cxr audit verify` on both"
-                )
-        lock = store.lock(bucket, key, stored.version)
-        if lock is None or lock.mode != COMPLIANCE or lock.until < until - _ROUNDING:
-            raise AuditError(
-                f"{place} must be locked in mode {COMPLIANCE} until {until:%Y-%m-%d}, is not; check the bucket"
-            )
-
-    def _trail(self, file: SegmentFile) -> str:
-        with file.path.open("rb") as stream:
-            event = self._record(stream.readline(), file).event
-        if not isinstance(event, SegmentOpened):
-            raise AuditError(f"{file.path} must begin with its opening; run `cxr audit verify {self._folder}`")
-        return event.trail
-
-    def _sealed(self, file: SegmentFile) -> datetime:
-        return self._record(last_record(file.path), file).time
-
-    def _record(self, line: bytes, file: SegmentFile) -> AuditRecord:
-        try:
-            return self._chain.record(line)
-        except Altered:
-            raise AuditError(f"{file.path} must be as it was written, is not; run `cxr audit verify`") from None
+            del self._waiting[file.number], self._sealed_at[file.number]
 
     def _remove_old(self, keep: timedelta) -> None:
         """Remove the oldest segments that the bucket has had for `keep`, never the last, after recording that."""
@@ -274,16 +307,30 @@ class Shipper:
             shipment = read_json(marker, Shipment)
             if datetime.now(UTC) - shipment.confirmed < keep:
                 break
-            stored = self._stored(shipment.key)
-            self._confirm(shipment.key, stored, file_digest(file.path), shipment.locked_until)
+            self._carrier.confirm(shipment.key, file_digest(file.path), shipment.locked_until)
             old.append(file)
         if not old:
             return
-        last = self._record(last_record(old[-1].path), old[-1])
+        last = self._carrier.last(old[-1])
         self._removing(SegmentsRemoved(segment=old[-1].number, sequence=last.sequence, digest=last.digest))
         for file in old:
             file.path.unlink()
             _marker(file).unlink()
+
+
+def unshipped(folder: Path) -> list[SegmentFile]:
+    """Sealed segments that no marker says to be in a bucket, oldest first."""
+    return [file for file in segment_files(folder) if file.sealed and not _marker(file).exists()]
+
+
+def shipments(folder: Path) -> list[Shipment]:
+    """What the markers of the segments in a folder say.
+
+    Raises:
+        ContractError: a marker is malformed.
+    """
+    markers = (_marker(file) for file in segment_files(folder))
+    return [read_json(marker, Shipment) for marker in markers if marker.exists()]
 
 
 def _marker(file: SegmentFile) -> Path:

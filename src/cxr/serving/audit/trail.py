@@ -61,6 +61,7 @@ class Trail:
         self._outage: _Outage | None = None
         self._began = time.monotonic()
         self._open: SegmentWriter | None = None
+        self._sealed: list[SegmentFile] = []
         self._kept: Head | None = None
         self._kept_at = self._retry_at = -_RETRY
         if end.unsealed:
@@ -99,26 +100,31 @@ class Trail:
             self._outage = None
         return first + len(before)
 
-    def maintain(self, *, ending: bool = False) -> SegmentFile | None:
+    @property
+    def unsealed(self) -> bool:
+        """There are records in a segment that is not sealed."""
+        return self._open is not None and self._open.records > 0
+
+    def maintain(self, *, ending: bool = False) -> list[SegmentFile]:
         """Do what is due: seal a segment that is old or large, keep the head. What fails is logged, and due again.
 
         Args:
             ending: seal the segment and keep the head in any case.
 
         Returns:
-            The segment that was sealed, if one was.
+            The segments that were sealed since the last call, here or before a record.
         """
-        sealed = None
         due = self._due()
         now = time.monotonic()
         try:
             if self._open is not None and (now >= due.seal or (ending and self._open.records)):
-                sealed = self._seal()
+                self._seal()
             if self.head != self._kept and (ending or now >= due.head):
                 self._keep_head()
         except OSError as error:
             self._retry_at = now + _RETRY
             logger.error("the audit trail cannot be kept in order", extra={"reason": error.strerror})
+        sealed, self._sealed = self._sealed, []
         return sealed
 
     def due_in(self) -> float:
@@ -157,15 +163,14 @@ class Trail:
         self.segment = segment.number
         self.written += len(lines)
 
-    def _seal(self) -> SegmentFile:
+    def _seal(self) -> None:
         segment = self._open
         assert segment is not None  # noqa: S101 - for the type checker
         if not segment.sealed:
             self._put(segment, [checked(SegmentSealed(segment=segment.number, records=segment.records + 1))])
             segment.sealed = True
-        path = segment.finish()
+        self._sealed.append(SegmentFile(segment.number, segment.finish()))
         self._open = None
-        return SegmentFile(segment.number, path)
 
     def _keep_head(self) -> None:
         self._kept_at = time.monotonic()

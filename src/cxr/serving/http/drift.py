@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 
+from cxr.serving.security.private import read_token
 from cxr.serving.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -16,17 +17,22 @@ class DriftReport:
     """Reads the report of the sidecar that the settings name; never fails."""
 
     def __init__(self, settings: Settings) -> None:
-        self._url = settings.drift_url
-        token = settings.drift_token_file
-        self._headers = {} if token is None else {"Authorization": f"Bearer {token.read_text().strip()}"}
+        """Read the token; raises `ServingError` when it cannot be used."""
+        self._url = None if settings.drift_url is None else f"{settings.drift_url.rstrip('/')}/drift_report"
+        token = read_token(settings.drift_token_file)
+        self._headers = {"Accept": "application/json"}
+        self._headers |= {} if token is None else {"Authorization": f"Bearer {token}"}
 
     async def read(self) -> dict[str, Any]:
         """The sidecar's JSON, or the state `unavailable` and why."""
         if self._url is None:
             return {"state": "unavailable", "reason": "no drift sidecar is configured"}
         try:
-            async with httpx.AsyncClient(timeout=_PATIENCE, headers=self._headers) as client:
-                response = await client.get(f"{self._url}/drift_report", headers={"Accept": "application/json"})
+            # the sidecar is a neighbour: no proxy may come between
+            async with httpx.AsyncClient(
+                headers=self._headers, timeout=_PATIENCE, trust_env=False, verify=self._url.startswith("https:")
+            ) as client:
+                response = await client.get(self._url)
             response.raise_for_status()
             report: dict[str, Any] = response.json()
         except (httpx.HTTPError, ValueError) as error:

@@ -24,17 +24,18 @@ def write_private(path: Path, data: bytes) -> None:
 
 
 def create_private(path: Path, data: bytes) -> bool:
-    """Like `write_private`, but leaves a file that is already there as it is; whether it was written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = _draft(path, data)
+    """Like `write_private`, but leaves a file that is already there as it is; whether it was written.
+
+    Raises:
+        ServingError: it is not there and cannot be made.
+    """
     try:
-        path.hardlink_to(draft)
-    except FileExistsError:
-        return False
-    finally:
-        draft.unlink()
-    sync_folder(path.parent)
-    return True
+        return not path.exists() and _linked(path, data)
+    except OSError as error:
+        raise ServingError(
+            f"{path} must be there, or its folder one that can be written and has hard links: {error.strerror}; put "
+            "the file there, or name another folder"
+        ) from error
 
 
 def read_secret(path: Path) -> bytes:
@@ -55,6 +56,11 @@ def read_secret(path: Path) -> bytes:
         raise ServingError(f"{path} must be a readable file: {error.strerror}") from error
 
 
+def read_token(path: Path | None) -> str | None:
+    """The text of a file that holds a token, None without a file; raises `ServingError` as `read_secret` does."""
+    return None if path is None else read_secret(path).decode().strip()
+
+
 def check_unwritable(path: Path) -> None:
     """Raise `ServingError` when others than the owner can change the file, `OSError` when there is none."""
     mode = path.stat().st_mode
@@ -62,6 +68,20 @@ def check_unwritable(path: Path) -> None:
         raise ServingError(
             f"{path} must not be writable by group or others, has mode {stat.S_IMODE(mode):04o}; run `chmod 600 {path}`"
         )
+
+
+def _linked(path: Path, data: bytes) -> bool:
+    """Of several that make the file at once one does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = _draft(path, data)
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink()
+    sync_folder(path.parent)
+    return True
 
 
 def _draft(path: Path, data: bytes) -> Path:
