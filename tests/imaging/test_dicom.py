@@ -7,10 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels import pixel_array
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
 from cxr.errors import RejectedFilm
@@ -303,3 +305,15 @@ def test_a_narrow_window_counts_where_its_function_has_one(function: str) -> Non
     header = dcmread(io.BytesIO(narrow))
     with np.errstate(over="ignore"):
         assert np.array_equal(shown(narrow), apply_voi_lut(film, header).astype(np.float32))
+
+
+def test_thousands_of_numbers_or_items_are_refused_before_they_are_read() -> None:
+    header = dataset(FILM)
+    header.add(
+        RawDataElement(Tag("WindowCenter"), "DS", 6000, b"1\\" * 3000, 0, is_implicit_VR=False, is_little_endian=True)
+    )
+    with pytest.raises(RejectedFilm, match="WindowCenter must take at most 4096 bytes, takes 6000"):
+        read_film(saved(header))
+    items = saved(dataset(FILM)) + b"\xfe\xff\x00\xe0\x00\x00\x00\x00" * 20_001
+    with pytest.raises(RejectedFilm, match="at most 20000 sequence items, has 20001"):
+        read_film(items)

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from cxr.contracts.bundle import read_bundle
+from support.audit_trail import until
 from support.predictor import started
 from support.trail import kinds_of, report_of
 
@@ -78,7 +79,7 @@ def test_a_spoilt_bundle_is_refused_and_the_old_one_goes_on(phantom_run, film, t
         os.kill(service.process.pid, signal.SIGHUP)
         with service.client() as client:
             assert client.post("/predict", content=film).status_code == 200
-            assert client.get("/metrics").text.count('cxr_reloads_total{outcome="failed"}') == 1
+            until(lambda: 'cxr_reloads_total{outcome="failed"} 2.0' in client.get("/metrics").text)
 
 
 def test_sigterm_answers_what_it_accepted_and_seals_the_trail(phantom_run, film, tmp_path):

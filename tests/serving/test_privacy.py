@@ -69,8 +69,10 @@ def test_a_canary_is_found_nowhere(phantom_run, film, tmp_path, sidecar, monkeyp
                 files = {"file": (f"{CANARY}.dcm", padded, "application/dicom")}
                 answers.append(client.post(f"/predict?patient={CANARY}", files=files, headers=headers))
                 answers.append(client.post("/batch_predict", files={"files": (f"{CANARY}.dcm", data)}, headers=headers))
-                body = {"id": CANARY, "inputs": [{"name": CANARY, "shape": [1], "datatype": "BYTES", "data": ["eA=="]}]}
-                answers.append(client.post("/v2/models/cxr/infer", content=json.dumps(body), headers=headers))
+                tensor = {"name": CANARY, "shape": [1], "datatype": "BYTES"}
+                for change in ({"data": ["eA=="]}, {}, {"data": CANARY}, {"parameters": {"binary_data_size": CANARY}}):
+                    body = {"id": CANARY, "inputs": [tensor | change]}
+                    answers.append(client.post("/v2/models/cxr/infer", content=json.dumps(body), headers=headers))
             answers.append(client.get(f"/{CANARY}", headers=headers))
             answers.append(client.get(f"/v2/models/{CANARY}", headers=headers))
             answers.append(client.get("/model", headers={"X-API-Key": CANARY}))

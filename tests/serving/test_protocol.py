@@ -122,6 +122,20 @@ def test_base64_in_json(service, film):
     assert values["decision"] == [plain["decision"]]
 
 
+def test_outputs_that_do_not_say_otherwise_are_binary_when_the_request_says_so(service, film):
+    tensor = {"name": "image", "shape": [1], "datatype": "BYTES", "data": [base64.b64encode(film).decode()]}
+    outputs = [{"name": "probabilities"}, {"name": "decision", "parameters": {"binary_data": False}}]
+    body = {"inputs": [tensor], "outputs": outputs, "parameters": {"binary_data_output": True}}
+    with service.client() as client:
+        answer = client.post("/v2/models/cxr/infer", json=body).raise_for_status()
+    length = int(answer.headers["Inference-Header-Content-Length"])
+    probabilities, decision = json.loads(answer.content[:length])["outputs"]
+    assert probabilities["parameters"] == {"binary_data_size": 12}
+    assert "data" not in probabilities
+    assert np.frombuffer(answer.content[length:], "<f4").sum() == pytest.approx(1)
+    assert len(decision["data"]) == 1
+
+
 def test_metadata_declares_all_tensors(service, phantom_run):
     with service.client() as client:
         metadata = client.get("/v2/models/cxr").json()
@@ -136,6 +150,12 @@ def test_metadata_declares_all_tensors(service, phantom_run):
     [
         ({"inputs": []}, "one input"),
         ({"outputs": [{"name": "secrets"}]}, "outputs must be of"),
+        ({"outputs": [{"name": "decision"}, {"name": "decision"}]}, "once each; 1 of"),
+        ({"outputs": [{"name": "embedding"}] * 100_000}, "at most 32 outputs, asks for 100000"),
+        (
+            {"inputs": [{"name": "image", "shape": [2**63 - 1] * 100_000, "datatype": "BYTES", "data": [""]}]},
+            "rank 100000",
+        ),
         ({"inputs": [{"name": "x", "shape": [1], "datatype": "BYTES", "data": [""]}]}, "must be 'image'"),
         ({"inputs": [{"name": "image", "shape": [0], "datatype": "BYTES", "data": []}]}, "at least one"),
         ({"inputs": [{"name": "films", "shape": [1], "datatype": "FP32", "data": [0]}]}, "shape"),

@@ -168,8 +168,8 @@ class SubgroupGap(Contract, frozen=True, kw_only=True):
     Attributes:
         measure: "macro_auroc", "accuracy", or "sensitivity" or "specificity" followed by the key of an operating point,
             as in "sensitivity/Tuberculosis/sensitivity_at_least/0.9".
-        here, rest: the measure in the subgroup and, at the subgroup's mix of findings, in the films of every other known
-            value; null where undefined.
+        here, rest: the measure in the subgroup and, at the subgroup's mix of findings, in the films of every other
+            known value; null where undefined.
         gap: `rest` less `here`, above 0 where the subgroup does worse; null, with the reason, where it is undefined or
             either side has too few patients.
         state: "flag" when the whole interval of the gap lies over the recipe's limit, "watch" when only the value

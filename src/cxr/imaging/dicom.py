@@ -39,6 +39,13 @@ _OPTIONAL = (
     "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth",
     "VOILUTFunction",
 )  # fmt: skip
+_NUMBERS = ("NumberOfFrames", "WindowCenter", "WindowWidth", "RescaleSlope", "RescaleIntercept")
+_LONGEST_NUMBERS = 4096
+"""Bytes of one of them. pydicom makes an object of every number, of some 200 bytes for two in the file."""
+_ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+"""What an item of a sequence begins with, in either order of bytes."""
+_MOST_ITEMS = 20_000
+"""So many take some 30 MB; a film has a few dozen."""
 _NARROWEST = 1e-9
 """Width above 0 of a window by another function than LINEAR, whose widths are from 1 on (PS3.3 C.11.2.1.2)."""
 _YBR = ("YBR_FULL", "YBR_FULL_422")
@@ -103,6 +110,10 @@ def _open(data: bytes) -> Dataset:
     has_preamble = data[128:132] == b"DICM"
     if _syntax(data, 132 if has_preamble else 0) == DeflatedExplicitVRLittleEndian:
         raise RejectedFilm("unsupported_encoding", "a deflated DICOM file is not accepted; export it uncompressed")
+    items = sum(map(data.count, _ITEMS))
+    if items > _MOST_ITEMS:
+        reason = f"the DICOM file must have at most {_MOST_ITEMS} sequence items, has {items}; export it again"
+        raise RejectedFilm("corrupt", reason)
     try:
         dataset = dcmread(io.BytesIO(data), force=not has_preamble)
     except InvalidDicomError as error:
@@ -111,7 +122,18 @@ def _open(data: bytes) -> Dataset:
         raise RejectedFilm("not_an_image", "the file must be DICOM, PNG or JPEG, is neither")
     if "TransferSyntaxUID" not in dataset.file_meta:
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    _check_lengths(dataset)
     return dataset
+
+
+def _check_lengths(dataset: Dataset) -> None:
+    """Refuse texts that hold thousands of numbers, before anything reads them as such."""
+    for name in _NUMBERS:
+        if name in dataset:
+            value = dataset.get_item(Tag(name)).value
+            if isinstance(value, bytes) and len(value) > _LONGEST_NUMBERS:
+                reason = f"{name} must take at most {_LONGEST_NUMBERS} bytes, takes {len(value)}; export the film again"
+                raise RejectedFilm("corrupt", reason)
 
 
 def _syntax(data: bytes, start: int) -> str:

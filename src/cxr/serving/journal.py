@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -15,7 +15,6 @@ from cxr.contracts.bundle import Bundle
 from cxr.contracts.files import value_digest
 from cxr.contracts.prediction import FilmPrediction
 from cxr.drift.statistics import image_statistics
-from cxr.errors import CxrError
 from cxr.imaging.preprocess import Film
 from cxr.serving.audit.log import AuditLog, AuditStatus
 from cxr.serving.audit.record import (
@@ -28,14 +27,13 @@ from cxr.serving.audit.record import (
     ServiceChange,
 )
 from cxr.serving.caller import CALLER
+from cxr.serving.denials import Denials
 from cxr.serving.engine import Classified
 from cxr.serving.events import EventQueue, prediction_event
 from cxr.serving.problems import Problem
 from cxr.serving.security.pseudonyms import Pseudonyms
 
 logger = logging.getLogger(__name__)
-
-_DENIALS_PER_MINUTE = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,12 +70,15 @@ class Terms:
 class Journal(Collector):
     """The trail and the events of one process; a Prometheus collector of how both stand."""
 
-    def __init__(self, *, audit: AuditLog, events: EventQueue, pseudonyms: Pseudonyms) -> None:
+    def __init__(
+        self, *, audit: AuditLog, events: EventQueue, pseudonyms: Pseudonyms, denials: Denials | None = None
+    ) -> None:
         self._audit = audit
         self._events = events
         self._pseudonyms = pseudonyms
-        self._denials = 0
-        self._denials_since = time.monotonic()
+        self._denials = Denials() if denials is None else denials
+        self._ending = asyncio.Event()
+        self._telling: set[asyncio.Task[None]] = set()
 
     async def started(self) -> None:
         """Record that the process began, and start sending events."""
@@ -87,6 +88,8 @@ class Journal(Collector):
     async def close(self) -> None:
         """Send what can still be sent, record the end, and seal the trail."""
         await self._events.close()
+        self._ending.set()
+        await asyncio.gather(*self._telling)
         try:
             await self._audit.append(ServiceChange(action="stopped", version=__version__))
         except AuditError as error:
@@ -140,15 +143,14 @@ class Journal(Collector):
         )
 
     async def denied(self, code: str, *, key_id: str | None, scope: str, request_id: str) -> None:
-        """Record a denied request; of a flood without valid keys only so many a minute, or it would fill the disk."""
-        now = time.monotonic()
-        if now - self._denials_since > 60:
-            self._denials, self._denials_since = 0, now
-        self._denials += 1
-        if self._denials <= _DENIALS_PER_MINUTE:
+        """Record a denied request; of a flood only what `Denials` lets through, and the number of the others."""
+        if self._denials.take(key_id):
             await self._write(KeyUse(request_id=request_id, key_id=key_id, outcome=code, scope=scope))
-        elif self._denials == _DENIALS_PER_MINUTE + 1:
+        elif self._denials.untold == 1:
             logger.warning("more requests are denied than the audit trail takes in a minute; see cxr_requests_total")
+            task = asyncio.create_task(self._tell_omitted(), name="omitted denials")
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
 
     async def key_used(self, scope: str, *, key_id: str, request_id: str) -> None:
         """Record the use of a key for more than predictions."""
@@ -168,7 +170,7 @@ class Journal(Collector):
             )
         )
 
-    async def model_refused(self, error: CxrError) -> None:
+    async def model_refused(self, error: Exception) -> None:
         """Record that a bundle could not be used."""
         caller = CALLER.get(None)
         await self._write(
@@ -209,6 +211,15 @@ class Journal(Collector):
         for outcome, count in msgspec.structs.asdict(counts).items():
             events.add_metric([outcome], count)
         yield events
+
+    async def _tell_omitted(self) -> None:
+        """Record, when the minute or the process ends, how many denials got no record."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._denials.ends_in()):
+                await self._ending.wait()
+        for event in self._denials.omitted():
+            with suppress(Problem):  # it is in the log
+                await self._write(event)
 
     async def _write(self, event: AuditEvent) -> None:
         try:

@@ -35,7 +35,7 @@ class Metrics:
             registry=registry,
         )
         self.in_flight = Gauge("cxr_films_in_flight", "Films being read or classified", registry=registry)
-        self.pending_bytes = Gauge("cxr_pending_bytes", "Request bodies held in memory", registry=registry)
+        self.pending_bytes = Gauge("cxr_pending_bytes", "Bytes of requests under way held in memory", registry=registry)
         self.bundle = Gauge("cxr_bundle_info", "The bundle that answers", ("digest", "architecture"), registry=registry)
         self.reloads = Counter("cxr_reloads", "Reloads of the bundle, by outcome", ("outcome",), registry=registry)
         self.ready = Gauge("cxr_ready", "1 while the predictor takes requests", registry=registry)

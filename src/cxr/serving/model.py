@@ -166,8 +166,10 @@ def _wanted(payload: InferRequest) -> list[str]:
     if not payload.request_outputs:
         return list(_DEFAULT)
     names = [output.name for output in payload.request_outputs]
-    if unknown := sorted(set(names) - _OUTPUTS.keys()):
+    if unknown := set(names) - _OUTPUTS.keys():
         raise invalid(f"outputs must be of {', '.join(_OUTPUTS)}; {len(unknown)} of those asked for are not")
+    if repeated := len(names) - len(set(names)):
+        raise invalid(f"outputs must be asked for once each; {repeated} of those asked for are repeated")
     return names
 
 

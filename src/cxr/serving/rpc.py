@@ -1,12 +1,14 @@
 """V2 over gRPC: KServe's servicer, with TLS and keys, which KServe's own server lacks."""
 
+import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from grpc import aio
 from kserve.errors import InferenceError, InvalidInput, ModelNotFound, ModelNotReady
 from kserve.protocol.dataplane import DataPlane
@@ -17,11 +19,12 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from cxr.serving.caller import CALLER, Caller
 from cxr.serving.guard import Guard
-from cxr.serving.problems import Problem, unexpected
+from cxr.serving.problems import Problem, TooSlow, unexpected
 from cxr.serving.security.keys import Scope
 from cxr.serving.security.middleware import request_id_of
 from cxr.serving.security.tls import grpc_credentials
 from cxr.serving.service import Service
+from cxr.serving.v2 import check_counts, invalid
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +44,7 @@ _CODES = {
     422: grpc.StatusCode.INVALID_ARGUMENT,
     429: grpc.StatusCode.RESOURCE_EXHAUSTED,
     503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 
 Method = Callable[[Any, Any], Awaitable[Message]]
@@ -59,6 +63,13 @@ class Servicer(InferenceServicer):  # type: ignore[misc]  # KServe is untyped
         """Whether requests are wanted now."""
         return pb.ServerReadyResponse(ready=self._service.ready)
 
+    async def ModelInfer(  # noqa: N802 - the protocol's name
+        self, request: pb.ModelInferRequest, context: Any
+    ) -> pb.ModelInferResponse:
+        """Answer a request that is not too large to be taken apart."""
+        check_counts(request.inputs, request.outputs)
+        return await super().ModelInfer(request, context)
+
     async def RepositoryModelLoad(  # noqa: N802 - the protocol's name
         self, request: pb.RepositoryModelLoadRequest, context: Any
     ) -> pb.RepositoryModelLoadResponse:
@@ -70,7 +81,11 @@ class Servicer(InferenceServicer):  # type: ignore[misc]  # KServe is untyped
 
 
 class _Guarded(aio.ServerInterceptor):  # type: ignore[misc]  # gRPC is untyped
-    """Key, rate and request id before a method runs; a status instead of whatever it raises."""
+    """Key, rate and request id before a method runs, limits while it does; a status instead of whatever it raises.
+
+    gRPC waits for the message of a unary call without limit, and the call holds one of the server's places meanwhile.
+    Every call is therefore served as one whose messages its method asks for.
+    """
 
     def __init__(self, service: Service, guard: Guard) -> None:
         self._service = service
@@ -91,21 +106,21 @@ class _Guarded(aio.ServerInterceptor):  # type: ignore[misc]  # gRPC is untyped
         except Exception as error:  # noqa: BLE001 - every failure becomes a status
             return grpc.stream_unary_rpc_method_handler(self._turned_away(name, error, request_id))
         caller = Caller(request_id=request_id, key_id=key_id, protocol="grpc")
-        return grpc.unary_unary_rpc_method_handler(
-            self._method(name, handler.unary_unary, caller),
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
+        return grpc.stream_unary_rpc_method_handler(
+            self._method(name, handler, caller), response_serializer=handler.response_serializer
         )
 
-    def _method(self, name: str, inner: Method, caller: Caller) -> Method:
-        async def method(request: Any, context: aio.ServicerContext) -> Any:
+    def _method(self, name: str, handler: Any, caller: Caller) -> Method:
+        answer = self._unread if name in _OPEN else self._read
+
+        async def method(_messages: Any, context: aio.ServicerContext) -> Any:
             started, outcome = time.perf_counter(), "CANCELLED"
             CALLER.set(caller)
             try:
                 await context.send_initial_metadata((("x-request-id", caller.request_id),))
-                answer = await inner(request, context)
+                answered = await answer(handler, context)
                 outcome = "OK"
-                return answer
+                return answered
             except Exception as error:  # noqa: BLE001 - every failure becomes a status
                 problem = _problem(error, caller.request_id)
                 outcome = problem.code
@@ -116,6 +131,37 @@ class _Guarded(aio.ServerInterceptor):  # type: ignore[misc]  # gRPC is untyped
                 self._service.metrics.request_seconds.labels("grpc", name).observe(seconds)
 
         return method
+
+    async def _unread(self, handler: Any, context: aio.ServicerContext) -> Message:
+        """The answer to an open method, whose message is empty: a stranger need not send it."""
+        return await handler.unary_unary(handler.request_deserializer(b""), context)
+
+    async def _read(self, handler: Any, context: aio.ServicerContext) -> Message:
+        """The answer to the one message of a call, both within the time that a request may take."""
+        seconds, arrived = self._service.settings.request_timeout, False
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                message = await context.read()
+                arrived = True
+                if message is aio.EOF:
+                    raise invalid("a call must have one message, has none")
+                with self._holding(len(message)):
+                    return await handler.unary_unary(handler.request_deserializer(message), context)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise TooSlow(seconds, arrived=arrived) from None
+
+    @contextmanager
+    def _holding(self, size: int) -> Iterator[None]:
+        """Count the bytes of a message that has arrived until its call is answered."""
+        self._service.pending.add(size)
+        try:
+            self._service.pending.check()
+            yield
+        finally:
+            self._service.pending.add(-size)
 
     def _turned_away(self, name: str, error: Exception, request_id: str) -> Method:
         async def method(_requests: Any, context: aio.ServicerContext) -> Any:
@@ -186,6 +232,6 @@ def _problem(error: Exception, request_id: str) -> Problem:
         )
     if isinstance(error, ModelNotReady):
         return Problem("not_ready", 503, "the model is not ready", "Try again in a few seconds.")
-    if isinstance(error, InvalidInput | InferenceError):
+    if isinstance(error, InvalidInput | InferenceError | DecodeError):
         return Problem("invalid_request", 400, "the request breaks the V2 protocol", "See the model's metadata.")
     return unexpected(error, request_id)

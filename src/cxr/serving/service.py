@@ -12,19 +12,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from opentelemetry import trace
 
 from cxr.contracts.prediction import FilmPrediction
-from cxr.errors import BundleError, ContractError, RejectedFilm, ServingError
+from cxr.errors import BundleError, CxrError, RejectedFilm
 from cxr.imaging.preprocess import Film
 from cxr.imaging.read import read_film
+from cxr.serving.caller import CALLER
 from cxr.serving.engine import BackendClosed, Classified, ForwardFailed, QueueFull
 from cxr.serving.journal import Journal
 from cxr.serving.loaded import LoadedBundle
 from cxr.serving.metrics import Metrics
-from cxr.serving.problems import Overloaded, Problem, refusal
+from cxr.serving.problems import Overloaded, Problem, refusal, unexpected
+from cxr.serving.security.middleware import PendingBytes
 from cxr.serving.settings import Settings
 from cxr.steps.predict import Prepared
 
@@ -57,6 +60,7 @@ class Service:
     Attributes:
         settings: that it was started with.
         metrics: that it counts in.
+        pending: bytes of all requests under way.
         journal: where answers, refusals and changes are recorded.
         draining: it no longer wants new requests, though it still answers them.
     """
@@ -64,12 +68,16 @@ class Service:
     def __init__(self, *, settings: Settings, metrics: Metrics, journal: Journal) -> None:
         self.settings = settings
         self.metrics = metrics
+        self.pending = PendingBytes(settings.max_pending_bytes, tell=metrics.pending_bytes.set)
         self.journal = journal
         self.draining = False
         self._loaded: LoadedBundle | None = None
         self._reloading = asyncio.Lock()
+        self._loading: asyncio.Task[str] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
         self._decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
+        for outcome in ("loaded", "failed"):
+            metrics.reloads.labels(outcome)  # Prometheus sees no increase in a value that was not there before
 
     @property
     def ready(self) -> bool:
@@ -97,40 +105,27 @@ class Service:
         """Load the bundle that the settings name, for the first time or again, and return its digest.
 
         Requests go on meanwhile with the old bundle, and those that began with it end with it. When the new bundle
-        cannot be used, the old one stays.
+        cannot be used, the old one stays. A load that has begun goes on though its caller may be gone: it may take
+        longer than a request may.
 
         Raises:
-            BundleError, ContractError: the bundle cannot be used.
+            CxrError: the bundle cannot be used.
+            Problem: the audit trail cannot be written, or loading met a defect.
         """
-        async with self._reloading:
-            before = self._loaded
-            try:
-                after = await asyncio.to_thread(LoadedBundle, self.settings, self.metrics)
-            except (BundleError, ContractError, ServingError) as error:
-                self.metrics.reloads.labels("failed").inc()
-                await self.journal.model_refused(error)
-                raise
-            await self.journal.model_loaded(after.terms)
-            self._loaded = after
-            self.metrics.reloads.labels("loaded").inc()
-            self.metrics.bundle.clear()
-            self.metrics.bundle.labels(after.bundle.digest, after.bundle.manifest.architecture).set(1)
-            if before is not None:
-                task = asyncio.create_task(before.retire())
-                self._retiring.add(task)
-                task.add_done_callback(self._retiring.discard)
-            return after.bundle.digest
+        await self._reloading.acquire()
+        self._loading = asyncio.create_task(self._replace(), name="load a bundle")
+        self._loading.add_done_callback(lambda _: self._reloading.release())
+        return await asyncio.shield(self._loading)
 
     async def reload(self) -> str:
-        """`load` for a caller over the network.
+        """`load` for a caller over the network, or by a signal.
 
         Raises:
             Problem: the bundle cannot be used; the one before goes on answering.
         """
         try:
             return await self.load()
-        except (BundleError, ContractError, ServingError) as error:
-            logger.error("the bundle was not replaced", extra={"reason": str(error)})
+        except CxrError:
             raise Problem(
                 "bundle_refused",
                 409,
@@ -139,8 +134,11 @@ class Service:
             ) from None
 
     async def close(self) -> None:
-        """End: what was accepted gets its answer, then everything is let go."""
+        """End: what was accepted gets its answer, then everything is let go; no bundle is loaded any more."""
         self.draining = True
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.wait({self._loading})
         await asyncio.gather(*self._retiring)
         if self._loaded is not None:
             await self._loaded.retire()
@@ -190,6 +188,42 @@ class Service:
         """
         with self.loaded.used() as loaded:
             return await self._prepare(loaded, data)
+
+    async def _replace(self) -> str:
+        """Open the bundle and let it answer, or leave everything as it was and say why in the log and the trail."""
+        try:
+            after = await asyncio.to_thread(_opened, self.settings, self.metrics)
+        except CxrError as error:
+            logger.error("the bundle cannot be used", extra={"reason": str(error)})
+            await self._unusable(error)
+            raise
+        except Exception as error:  # noqa: BLE001 - logged, and answered with a 500
+            await self._unusable(error)
+            caller = CALLER.get(None)
+            raise unexpected(error, "" if caller is None else caller.request_id) from None
+        await self._record(after)
+        before, self._loaded = self._loaded, after
+        self.metrics.reloads.labels("loaded").inc()
+        self.metrics.bundle.clear()
+        self.metrics.bundle.labels(after.bundle.digest, after.bundle.manifest.architecture).set(1)
+        if before is not None:
+            task = asyncio.create_task(before.retire())
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+        return after.bundle.digest
+
+    async def _unusable(self, error: Exception) -> None:
+        self.metrics.reloads.labels("failed").inc()
+        await self.journal.model_refused(error)
+
+    async def _record(self, after: LoadedBundle) -> None:
+        """Record that a bundle is about to answer; it is let go when that cannot be recorded."""
+        try:
+            await self.journal.model_loaded(after.terms)
+        except Problem:
+            self.metrics.reloads.labels("failed").inc()
+            await after.retire()
+            raise
 
     async def _classify_prepared(self, film: Film) -> Answer:
         data = film.tobytes()
@@ -269,6 +303,21 @@ class Service:
         self.metrics.refusals.labels(rejected.code).inc()
         await self.journal.refused(loaded.terms, rejected.code, data)
         return refusal(rejected)
+
+
+def _opened(settings: Settings, metrics: Metrics) -> LoadedBundle:
+    """The bundle that the settings name.
+
+    Raises:
+        CxrError: it cannot be used; `BundleError` as well when a file vanishes, or is not what its name says.
+    """
+    try:
+        return LoadedBundle(settings, metrics)
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+        raise BundleError(
+            f"{settings.bundle} must be a whole bundle while it is read, reading it ended with {type(error).__name__}: "
+            f"{error}; put a whole bundle in its place"
+        ) from error
 
 
 async def gathered(answers: Iterable[Awaitable[Answer]]) -> list[Answer]:

@@ -10,7 +10,8 @@ Protocol: https://github.com/kserve/open-inference-protocol; binary extension: T
 import base64
 import binascii
 import math
-from typing import Any
+from collections.abc import Sequence, Sized
+from typing import Annotated, Any, Protocol
 
 import msgspec
 import numpy as np
@@ -21,12 +22,25 @@ from kserve.protocol.infer_type import RequestedOutput
 from cxr.serving.problems import Problem
 
 MAX_TENSORS = 8
+MAX_OUTPUTS = 32
+MAX_RANK = 8
 _LENGTH = 4
+
+_Dimension = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""Of a shape: JSON could state hundreds of digits, gRPC has 64 bits."""
+
+
+class Shaped(Protocol):
+    """An input as JSON or gRPC bring it."""
+
+    @property
+    def shape(self) -> Sized:
+        """Lengths, as many as its rank."""
 
 
 class _Input(msgspec.Struct):
     name: str
-    shape: list[int]
+    shape: list[_Dimension]
     datatype: str
     parameters: dict[str, Any] | None = None
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
@@ -73,36 +87,48 @@ def read_request(body: bytes, *, model_name: str, header_length: str | None) -> 
         parsed = _decoder.decode(memoryview(body)[:length])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise invalid(f"the body must be an inference request in JSON: {_plain(error)}") from error
-    if len(parsed.inputs) > MAX_TENSORS:
-        raise invalid(f"a request must have at most {MAX_TENSORS} inputs, has {len(parsed.inputs)}")
+    check_counts(parsed.inputs, parsed.outputs or ())
     inputs, end = [], length
-    for tensor in parsed.inputs:
-        made, end = _input(tensor, body, end)
+    for place, tensor in enumerate(parsed.inputs):
+        made, end = _input(tensor, place, body, end)
         inputs.append(made)
     if end != len(body):
         raise invalid(f"the binary tensors must end with the body: {len(body) - end} bytes are left")
-    outputs = None
-    if parsed.outputs:
-        outputs = [RequestedOutput(name=output.name, parameters=output.parameters) for output in parsed.outputs]
     return InferRequest(
         model_name=model_name,
         infer_inputs=inputs,
         request_id=parsed.id,
         parameters=parsed.parameters,
-        request_outputs=outputs,
+        request_outputs=_requested(parsed),
     )
+
+
+def check_counts(inputs: Sequence[Shaped], outputs: Sized) -> None:
+    """Refuse a request of more parts than any model here has, before anything is made of them.
+
+    Raises:
+        Problem: it has too many inputs or outputs, or an input has too many lengths in its shape.
+    """
+    if len(inputs) > MAX_TENSORS:
+        raise invalid(f"a request must have at most {MAX_TENSORS} inputs, has {len(inputs)}")
+    if len(outputs) > MAX_OUTPUTS:
+        raise invalid(f"a request must ask for at most {MAX_OUTPUTS} outputs, asks for {len(outputs)}")
+    for place, tensor in enumerate(inputs):
+        if len(tensor.shape) > MAX_RANK:
+            raise invalid(f"input {place} must have a shape of rank {MAX_RANK} at most, has rank {len(tensor.shape)}")
 
 
 def byte_elements(tensor: InferInput, *, most: int) -> list[bytes]:
     """The elements of a BYTES tensor: raw (gRPC, binary extension), or base64 in JSON.
 
     Args:
-        tensor: of datatype BYTES.
+        tensor: of datatype BYTES and a name that the model knows: it is quoted.
         most: elements that are accepted.
 
     Raises:
-        Problem: the data does not fit the shape, or is no base64.
+        Problem: the shape is not [n], the data does not fit it, or is no base64.
     """
+    count = _length(tensor, most)
     raw, data = raw_content(tensor), tensor.data
     if raw is not None:
         elements = _unpacked(raw, most)
@@ -110,16 +136,13 @@ def byte_elements(tensor: InferInput, *, most: int) -> list[bytes]:
         elements = [_element(value, tensor.name) for value in data[: most + 1]]
     else:
         raise invalid(f"input '{tensor.name}' must have data")
-    count = _size(tensor.shape)
-    if len(elements) > most or count > most:
-        raise invalid(f"input '{tensor.name}' must have at most {most} elements; send several requests")
     if count != len(elements):
-        raise invalid(f"input '{tensor.name}' must have as many elements as its shape {tensor.shape} says")
+        raise invalid(f"input '{tensor.name}' must have as many elements as its shape says")
     return elements
 
 
 def float_array(tensor: InferInput, *, shape: tuple[int, ...], most: int) -> npt.NDArray[np.float32]:
-    """An FP32 tensor [n, *shape].
+    """An FP32 tensor [n, *shape] of a name that the model knows: it is quoted.
 
     Raises:
         Problem: shape or data are others, or a value is not finite.
@@ -159,22 +182,30 @@ def _header_length(text: str | None, size: int) -> int:
     return int(text)
 
 
-def _input(tensor: _Input, body: bytes, start: int) -> tuple[InferInput, int]:
-    """A tensor and the end of its raw bytes."""
+def _requested(body: _Body) -> list[RequestedOutput] | None:
+    """The outputs asked for by name; KServe would forget the request's own `binary_data_output` for them."""
+    if not body.outputs:
+        return None
+    default = {"binary_data": (body.parameters or {}).get("binary_data_output", False)}
+    return [RequestedOutput(output.name, default | (output.parameters or {})) for output in body.outputs]
+
+
+def _input(tensor: _Input, place: int, body: bytes, start: int) -> tuple[InferInput, int]:
+    """A tensor and the end of its raw bytes; its name, whatever it may be, is not quoted."""
     made = InferInput(tensor.name, tensor.shape, tensor.datatype.upper(), parameters=tensor.parameters)
     size = (tensor.parameters or {}).get("binary_data_size")
     if size is not None:
         if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= len(body) - start:
-            raise invalid(f"binary_data_size of input '{tensor.name}' must be the number of its bytes in the body")
+            raise invalid(f"binary_data_size of input {place} must be the number of its bytes in the body")
         made._raw_data = body[start : start + size]
         return made, start + size
     if tensor.data is msgspec.UNSET:
-        raise invalid(f"input '{tensor.name}' must have data, in JSON or as binary_data_size bytes after it")
+        raise invalid(f"input {place} must have data, in JSON or as binary_data_size bytes after it")
     try:
         kind = list[str] if tensor.datatype.upper() == "BYTES" else list[Any]
         data = msgspec.json.decode(tensor.data, type=kind)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise invalid(f"data of input '{tensor.name}' must be a list: {_plain(error)}") from error
+        raise invalid(f"data of input {place} must be a list: {_plain(error)}") from error
     return InferInput(tensor.name, tensor.shape, made.datatype, data=data, parameters=tensor.parameters), start
 
 
@@ -202,10 +233,15 @@ def _element(value: object, name: str) -> bytes:
         raise invalid(f"data of input '{name}' must be base64 (RFC 4648, with padding)") from error
 
 
-def _size(shape: list[int]) -> int:
-    if any(length < 0 for length in shape):
-        raise invalid("a shape must not be negative")
-    return math.prod(shape)
+def _length(tensor: InferInput, most: int) -> int:
+    """Of a tensor of shape [n]. The rank comes first: nothing is computed of lengths that a client may state freely."""
+    rank = len(tensor.shape)
+    if rank != 1:
+        raise invalid(f"input '{tensor.name}' must have a shape of rank 1, has rank {rank}")
+    length: int = tensor.shape[0]
+    if not 0 <= length <= most:
+        raise invalid(f"input '{tensor.name}' must have at most {most} elements; send several requests")
+    return length
 
 
 def _plain(error: Exception) -> str:

@@ -20,9 +20,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 
-from cxr.serving.problems import Problem
+from cxr.serving.problems import Overloaded, Problem
 from cxr.serving.security import middleware
-from cxr.serving.security.middleware import protect, request_id_of
+from cxr.serving.security.middleware import PendingBytes, protect, request_id_of
 from cxr.serving.security.tls import development_certificate, server_context
 
 CANARY = "DOE^JOHN^19700101"
@@ -278,8 +278,20 @@ def test_a_body_is_refused_exactly_when_its_parts_exceed_the_limit(sizes):
         assert response.text == str(sum(sizes))
 
 
+def test_bytes_under_way_are_told_and_checked():
+    told: list[int] = []
+    pending = PendingBytes(10, tell=told.append)
+    pending.add(10)
+    pending.check()
+    pending.add(1)
+    with pytest.raises(Overloaded):
+        pending.check()
+    pending.add(-11)
+    assert told == [10, 11, 0]
+
+
 def test_bodies_of_all_requests_together_are_limited_and_room_comes_back():
-    app = protect(_plain(ROUTES), max_bytes=LIMIT, timeout=5, tls=False, max_pending_bytes=1500)
+    app = protect(_plain(ROUTES), max_bytes=LIMIT, timeout=5, tls=False, pending=PendingBytes(1500))
     ended = asyncio.Event()
 
     async def lingering():

@@ -104,6 +104,20 @@ class KeyUse(_Event, frozen=True, kw_only=True, tag="key"):
     scope: Code | None = None
 
 
+class DenialsOmitted(_Event, frozen=True, kw_only=True, tag="denials"):
+    """More requests were denied in a minute than get a record each; none of them was answered.
+
+    Attributes:
+        key_id: of the key that they brought; None when no known key was given.
+        since: of the first of them.
+        omitted: how many have no record of their own.
+    """
+
+    key_id: KeyId | None
+    since: datetime
+    omitted: int
+
+
 class ModelChange(_Event, frozen=True, kw_only=True, tag="model"):
     """A bundle was loaded, or was to be and could not.
 
@@ -205,6 +219,7 @@ AuditEvent = (
     Prediction
     | Refusal
     | KeyUse
+    | DenialsOmitted
     | ModelChange
     | ServiceChange
     | SegmentOpened

@@ -48,7 +48,7 @@ def protected(app: ASGIApp, service: Service, guard: Guard) -> ASGIApp:
         _measured(_keyed(app, guard), service),
         max_bytes=settings.max_bytes + 2**20,
         timeout=settings.request_timeout,
-        max_pending_bytes=settings.max_pending_bytes,
+        pending=service.pending,
         tls=settings.tls_certificate is not None or settings.behind_proxy,
     )
 

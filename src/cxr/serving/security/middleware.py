@@ -33,7 +33,7 @@ _LINGER = 2.0
 
 
 def protect(
-    app: ASGIApp, *, max_bytes: int, timeout: float, tls: bool, max_pending_bytes: int | None = None
+    app: ASGIApp, *, max_bytes: int, timeout: float, tls: bool, pending: "PendingBytes | None" = None
 ) -> ASGIApp:
     """An application behind, outermost first: request id, security headers, error bodies, time limit, body limit.
 
@@ -42,9 +42,9 @@ def protect(
         max_bytes: of a request's body.
         timeout: seconds from the request's headers to the end of its answer.
         tls: browsers come over HTTPS, and are told to come no other way.
-        max_pending_bytes: of the bodies of all requests under way; no limit when None.
+        pending: bytes of all requests under way, those by other ways included; no limit when None.
     """
-    limited = TimeLimit(BodyLimit(app, max_bytes, max_pending_bytes=max_pending_bytes), timeout)
+    limited = TimeLimit(BodyLimit(app, max_bytes, pending=pending or PendingBytes()), timeout)
     return RequestId(SecurityHeaders(Errors(limited), tls=tls))
 
 
@@ -146,16 +146,39 @@ class TimeLimit:
             raise TooSlow(self._seconds, arrived=incoming.ended or not _has_body(scope)) from None
 
 
+class PendingBytes:
+    """Bytes of bodies and messages that requests under way have received, by whichever way."""
+
+    def __init__(self, most: int | None = None, *, tell: Callable[[int], None] = lambda _: None) -> None:
+        """Begin at none.
+
+        Args:
+            most: that there is room for; no limit when None.
+            tell: told of every change.
+        """
+        self._most, self._tell, self._bytes = most, tell, 0
+
+    def add(self, size: int) -> None:
+        """Count bytes that have come, or, below 0, that are not held any more."""
+        self._bytes += size
+        self._tell(self._bytes)
+
+    def check(self) -> None:
+        """Raise `Overloaded` when there are too many."""
+        if self._most is not None and self._bytes > self._most:
+            raise Overloaded("too many uploads are under way", retry_after=1)
+
+
 class BodyLimit:
     """Refuses a body that is too large (413), and one for which other requests leave no room (503).
 
     The size is what Content-Length says, and what comes.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, *, max_pending_bytes: int | None = None) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, *, pending: "PendingBytes") -> None:
         self._app = app
         self._max_bytes = max_bytes
-        self._held = _Held(max_pending_bytes)
+        self._pending = pending
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -164,7 +187,7 @@ class BodyLimit:
             return
         if _stated_length(scope) > self._max_bytes:
             raise BodyTooLarge(self._max_bytes)
-        counted = _Counted(receive, self._max_bytes, self._held)
+        counted = _Counted(receive, self._max_bytes, self._pending)
         outgoing = _Outgoing(send, unless=lambda: counted.refusal is not None)
         try:
             await self._app(scope, counted, outgoing)
@@ -172,7 +195,7 @@ class BodyLimit:
             if counted.refusal is None:
                 raise
         finally:
-            self._held.bytes -= counted.bytes
+            self._pending.add(-counted.bytes)
         if counted.refusal is not None:
             raise counted.refusal
 
@@ -192,24 +215,13 @@ class _Incoming:
         return message
 
 
-class _Held:
-    """Bytes of bodies that requests under way have received."""
-
-    def __init__(self, most: int | None) -> None:
-        self.bytes = 0
-        self._most = most
-
-    def is_too_much(self) -> bool:
-        return self._most is not None and self.bytes > self._most
-
-
 class _Counted:
     """A request's messages until there are too many bytes; whatever the application makes of the error, it is known."""
 
-    def __init__(self, receive: Receive, max_bytes: int, held: _Held) -> None:
+    def __init__(self, receive: Receive, max_bytes: int, pending: PendingBytes) -> None:
         self._receive = receive
         self._max_bytes = max_bytes
-        self._held = held
+        self._pending = pending
         self.bytes = 0
         self.refusal: Problem | None = None
 
@@ -217,13 +229,15 @@ class _Counted:
         message = await self._receive()
         size = len(message.get("body", b""))
         self.bytes += size
-        self._held.bytes += size
-        if self.bytes > self._max_bytes:
-            self.refusal = BodyTooLarge(self._max_bytes)
-        elif size and self._held.is_too_much():
-            self.refusal = Overloaded("too many uploads are under way", retry_after=1)
-        if self.refusal is not None:
-            raise self.refusal
+        self._pending.add(size)
+        try:
+            if self.bytes > self._max_bytes:
+                raise BodyTooLarge(self._max_bytes)
+            if size:
+                self._pending.check()
+        except Problem as refusal:
+            self.refusal = refusal
+            raise
         return message
 
 
