@@ -36,6 +36,12 @@ def test_jpeg(pixels: np.ndarray, samples: int, progressive: bool) -> None:
     assert stream == Codestream(kind="jpeg", pixels=FILM.size, samples=samples, sample_bytes=1)
 
 
+def test_a_hierarchy_of_pictures_has_the_size_that_it_says_it_has() -> None:
+    jpeg = encoded(FILM, "JPEG")
+    stream = codestream(jpeg[:2] + segment(0xDE, struct.pack(">BHHB", 8, 4000, 3000, 1) + b"\x01\x11\x00") + jpeg[2:])
+    assert stream == Codestream(kind="jpeg", pixels=12_000_000, samples=1, sample_bytes=1)
+
+
 @pytest.mark.parametrize("no_jp2", [False, True])
 @pytest.mark.parametrize(
     ("pixels", "samples", "sample_bytes"), [(FILM, 1, 1), (FILM.astype(np.uint16), 1, 2), (COLOUR, 3, 1)]

@@ -13,7 +13,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import pixel_array
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
 from pydicom.tag import Tag
-from pydicom.uid import ExplicitVRBigEndian, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
 from cxr.errors import RejectedFilm
 from cxr.imaging.dicom import read_dicom
@@ -307,13 +307,38 @@ def test_a_narrow_window_counts_where_its_function_has_one(function: str) -> Non
         assert np.array_equal(shown(narrow), apply_voi_lut(film, header).astype(np.float32))
 
 
-def test_thousands_of_numbers_or_items_are_refused_before_they_are_read() -> None:
+@pytest.mark.parametrize("name", ["WindowCenter", "NumberOfFrames", "Rows"])
+def test_thousands_of_numbers_are_refused_before_they_are_read(name: str) -> None:
     header = dataset(FILM)
-    header.add(
-        RawDataElement(Tag("WindowCenter"), "DS", 6000, b"1\\" * 3000, 0, is_implicit_VR=False, is_little_endian=True)
-    )
-    with pytest.raises(RejectedFilm, match="WindowCenter must take at most 4096 bytes, takes 6000"):
+    header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    many = RawDataElement(Tag(name), None, 6000, b"1\\" * 3000, 0, is_implicit_VR=True, is_little_endian=True)
+    header.add(many)
+    with pytest.raises(RejectedFilm, match=f"{name} must take at most 4096 bytes, takes 6000"):
         read_film(saved(header))
+
+
+def test_thousands_of_items_are_refused_before_they_are_read() -> None:
     items = saved(dataset(FILM)) + b"\xfe\xff\x00\xe0\x00\x00\x00\x00" * 20_001
     with pytest.raises(RejectedFilm, match="at most 20000 sequence items, has 20001"):
         read_film(items)
+
+
+@pytest.mark.parametrize(
+    ("film", "window"),
+    [
+        (in_colour(FILM), {"WindowWidth": "abc"}),
+        (in_colour(FILM), {"WindowCenter": "1", "WindowWidth": "abc"}),
+        (FILM, {"WindowWidth": "abc"}),
+        (in_16(FILM), {"VOILUTSequence": [], "WindowCenter": "40", "WindowWidth": "0"}),
+    ],
+    ids=["colour", "colour with a centre", "grey without a centre", "empty VOI LUT"],
+)
+def test_a_window_that_nothing_uses_may_be_anything(film: Film, window: dict[str, Any]) -> None:
+    header = dataset(film)
+    for name, value in window.items():
+        if isinstance(value, list):
+            setattr(header, name, value)
+        else:
+            data = value.encode()
+            header.add(RawDataElement(Tag(name), "DS", len(data), data, 0, is_implicit_VR=False, is_little_endian=True))
+    assert np.array_equal(shown(saved(header)), shown(saved(dataset(film))))

@@ -218,7 +218,9 @@ class TestDeidentification:
         assert None not in (one, two)
         assert one != two
 
-    @pytest.mark.parametrize("identifier", ["", "ANONYMIZED", "Anonymous", "XXXX", "0000", "unknown"])
+    @pytest.mark.parametrize(
+        "identifier", ["", "ANONYMIZED", "Anonymous", "ANON000", "ANON_0", "XXXX", "0000", "unknown"]
+    )
     def test_blanked_identifiers_are_unknown(self, identifier: str) -> None:
         assert read_film(dicom(FILM, PatientID=identifier), key=b"k").facts.patient_id is None
 

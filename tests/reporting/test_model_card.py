@@ -2,10 +2,12 @@ import re
 from dataclasses import replace
 
 import msgspec
+import numpy as np
 import pandas as pd
 import pytest
 
 from cxr.contracts.metrics import Estimate
+from cxr.domain import Split
 from cxr.reporting.caveats import data_caveats, training_caveats
 from cxr.reporting.model_card import render_model_card
 from support.audited import REASON
@@ -254,3 +256,9 @@ def test_a_card_without_cross_validation_says_so(run: SyntheticRun):
     assert "was not measured" in section.replace("\n", " ")
     assert "|" not in section
     assert "**No outside test.**" in without
+
+
+def test_phantoms_that_are_in_no_figure_are_not_said_to_be(run: SyntheticRun):
+    films = run.films.assign(source=np.where(run.films["split"] == str(Split.TEST), "nih", "phantom_a"))
+    card = render(replace(run, films=films))
+    assert "**Phantoms" not in card

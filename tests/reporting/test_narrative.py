@@ -77,7 +77,7 @@ def test_abstention_counts_add_up():
 
 
 def test_the_source_guess_is_shown_beside_its_baseline():
-    guess = SourceGuess(films=200, right=150, most_frequent=80)
+    guess = SourceGuess(films=200, right=150, most_frequent=80, named=True)
     assert "right for 75.0% of the 200 test films" in narrative.source_guess(guess)
     assert "right for 40.0%" in narrative.source_guess(guess)
     assert "cannot be measured" in narrative.source_guess(replace(guess, films=0))

@@ -10,7 +10,7 @@ import torch
 from cxr.contracts.arrays import read_arrays, write_arrays
 from cxr.contracts.crossval import CROSSVAL_FILE, CROSSVAL_TABLE, Crossval
 from cxr.contracts.files import read_json, write_json
-from cxr.contracts.recipe import EvaluationRecipe, ModelRecipe, Preprocessing, Recipe, Schedule, SplitRecipe
+from cxr.contracts.recipe import EvaluationRecipe, ModelRecipe, Preprocessing, Recipe, Sampling, Schedule, SplitRecipe
 from cxr.contracts.split import FOLDS_FILE, Folds
 from cxr.contracts.studies import StudyIndex
 from cxr.errors import SplitError, TrainingError
@@ -264,3 +264,18 @@ def test_folds_of_other_linked_sources_are_refused(studies, parts, tmp_path):
     linked = msgspec.structs.replace(RECIPE, split=SplitRecipe(train=0.6, validation=0.2, linked_sources=(("a", "b"),)))
     with pytest.raises(SplitError, match="run `cxr split` again with this recipe"):
         run(studies, parts, tmp_path, linked)
+
+
+@pytest.mark.parametrize(("other", "learnt"), [("phantom_b", 0), ("b", 12)])
+def test_a_fold_learns_as_many_phantoms_as_the_model_that_it_speaks_for(studies, tmp_path, monkeypatch, other, learnt):
+    seen = []
+    fit = step.fit
+
+    def watched(**given):
+        seen.append(given["recipe"].sampling.phantoms)
+        return fit(**given)
+
+    monkeypatch.setattr(step, "fit", watched)
+    parts = relabelled(studies, tmp_path, lambda films: films["source"].map({"a": "a", "b": other}))
+    run(*parts, tmp_path, recipe=msgspec.structs.replace(RECIPE, sampling=Sampling(phantoms=12)))
+    assert seen == [learnt, learnt]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 _JPEG, _JPEG_2000, _JP2 = b"\xff\xd8", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n"
-_FRAME_MARKERS = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+_FRAME_MARKERS = frozenset({*range(0xC0, 0xD0), 0xDE, 0xF7} - {0xC4, 0xC8, 0xCC})
+"""Of a frame, and of a hierarchy of them (DHP), by whose size a decoder takes its memory."""
 _WITHOUT_LENGTH = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
 _MOST_PARTS = 4096
 """Segments or boxes before the size; pictures have tens."""

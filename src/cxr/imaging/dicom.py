@@ -1,7 +1,7 @@
-"""DICOM to grey values with air dark, and the few header facts that may leave it. The only module that imports pydicom.
+"""DICOM to grey values with air dark, and the few header facts that may leave it.
 
-Order of the transforms is the standard's (PS3.3 C.11, PS3.4 N.2): modality LUT, VOI LUT or window, then MONOCHROME1.
-Header facts are taken as raw bytes: nothing is converted, so that no warning or log line of a library can hold a value.
+This module and `cxr.imaging.dicom_display` alone import pydicom. Header facts are taken as raw bytes: nothing is
+converted, so that no warning or log line of a library can hold a value.
 """
 
 import io
@@ -10,47 +10,38 @@ from hashlib import sha256
 from hmac import new as hmac
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from pydicom import config, dcmread
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset
-from pydicom.multival import MultiValue
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut, convert_color_space
 from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBaseline8Bit
 
 from cxr.errors import RejectedFilm
 from cxr.imaging import header
 from cxr.imaging.codestream import codestream
+from cxr.imaging.dicom_display import Grey, grey_values
 from cxr.imaging.header import Facts
-from cxr.imaging.polarity import negated
-from cxr.imaging.strips import Values, by_strips, strips
+from cxr.imaging.strips import Values
 
 # Invalid values are met in every archive. Reported, they would put header values into logs; and a switch that is set
 # and reset around each call is not safe in a server's threads.
 config.settings.reading_validation_mode = config.IGNORE
 
 _PIXEL_DATA = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-_OPTIONAL = (
-    "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth",
-    "VOILUTFunction",
-)  # fmt: skip
-_NUMBERS = ("NumberOfFrames", "WindowCenter", "WindowWidth", "RescaleSlope", "RescaleIntercept")
-_LONGEST_NUMBERS = 4096
-"""Bytes of one of them. pydicom makes an object of every number, of some 200 bytes for two in the file."""
+_IMAGE = 0x0028
+"""Group of the elements that say what the stored values are."""
+_BULK = ("SQ", "OW", "OB", "OB or OW", "US or OW")
+"""Kinds of elements that may be long: sequences, whose items are counted, and bytes that stay as they are."""
+_LONGEST = 4096
+"""Bytes of any other of that group. pydicom makes an object of every value, of up to 200 bytes for two in the file."""
 _ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 """What an item of a sequence begins with, in either order of bytes."""
 _MOST_ITEMS = 20_000
 """So many take some 30 MB; a film has a few dozen."""
-_NARROWEST = 1e-9
-"""Width above 0 of a window by another function than LINEAR, whose widths are from 1 on (PS3.3 C.11.2.1.2)."""
-_YBR = ("YBR_FULL", "YBR_FULL_422")
-
-Grey = npt.NDArray[np.generic]
 
 
 def read_dicom(data: bytes, *, key: bytes | None, max_pixels: int, max_memory: int) -> tuple[Grey, Facts]:
@@ -75,7 +66,7 @@ def read_dicom(data: bytes, *, key: bytes | None, max_pixels: int, max_memory: i
     if not any(name in dataset for name in _PIXEL_DATA):
         raise RejectedFilm("no_pixels", "the DICOM file must hold an image, has only a header; export it with pixels")
     _guarded(_check_size, dataset, max_pixels, max_memory)
-    return _guarded(_display, dataset, _guarded(_decoded, dataset, max_pixels, max_memory)), facts
+    return _guarded(grey_values, dataset, _guarded(_decoded, dataset, max_pixels, max_memory)), facts
 
 
 def pseudonym(key: bytes, kind: str, identifier: str) -> str:
@@ -127,13 +118,15 @@ def _open(data: bytes) -> Dataset:
 
 
 def _check_lengths(dataset: Dataset) -> None:
-    """Refuse texts that hold thousands of numbers, before anything reads them as such."""
-    for name in _NUMBERS:
-        if name in dataset:
-            value = dataset.get_item(Tag(name)).value
-            if isinstance(value, bytes) and len(value) > _LONGEST_NUMBERS:
-                reason = f"{name} must take at most {_LONGEST_NUMBERS} bytes, takes {len(value)}; export the film again"
-                raise RejectedFilm("corrupt", reason)
+    """Refuse elements that hold thousands of values, before anything reads them as such."""
+    for tag in dataset.keys():  # noqa: SIM118 - iterating over a dataset reads its elements
+        if tag.group != _IMAGE or not dictionary_has_tag(tag) or dictionary_VR(tag) in _BULK:
+            continue
+        value = dataset.get_item(tag).value
+        if isinstance(value, bytes) and len(value) > _LONGEST:
+            name = keyword_for_tag(tag)
+            reason = f"{name} must take at most {_LONGEST} bytes, takes {len(value)}; export the film again"
+            raise RejectedFilm("corrupt", reason)
 
 
 def _syntax(data: bytes, start: int) -> str:
@@ -242,105 +235,3 @@ def _check_memory(needed: int, max_memory: int) -> None:
     if needed > max_memory:
         reason = f"decoding must take at most {max_memory} bytes, would take {needed}; export the film in 16-bit grey"
         raise RejectedFilm("too_large", reason)
-
-
-def _display(dataset: Dataset, stored: Values) -> Grey:
-    """Stored values to grey values with air dark."""
-    _drop_useless(dataset)
-    photometric = dataset.PhotometricInterpretation
-    if photometric == "PALETTE COLOR":
-        return by_strips(lambda part: _luminance(apply_color_lut(part, dataset)), stored)
-    if photometric in _YBR:
-        return by_strips(lambda part: _luminance(convert_color_space(part, "YBR_FULL", "RGB")), stored)
-    if stored.ndim == 3:
-        return by_strips(_luminance, stored)
-    curve = _curve(dataset, stored[::4, ::4])
-    if curve is not None and stored.dtype.kind in "iu" and stored.itemsize <= 2:
-        return _looked_up(dataset, stored, curve)
-    return _shown(dataset, stored, curve)
-
-
-def _drop_useless(dataset: Dataset) -> None:
-    """Take optional elements for absent that say nothing: empty ones, and a window that has no width."""
-    for name in _OPTIONAL:
-        if name in dataset and dataset[name].is_empty:
-            del dataset[name]
-    width = dataset.get("WindowWidth")
-    if width is not None and "VOILUTSequence" not in dataset:
-        least = 1.0 if str(dataset.get("VOILUTFunction", "LINEAR")).upper() == "LINEAR" else _NARROWEST
-        if float(width[0] if isinstance(width, MultiValue) else width) < least:
-            del dataset.WindowWidth
-            dataset.pop("WindowCenter", None)
-
-
-def _curve(dataset: Dataset, sample: Values) -> Callable[[Values], Values] | None:
-    """Modality LUT, and VOI LUT or window unless it would show next to nothing of the sample; None without any."""
-
-    def modality(values: Values) -> Values:
-        return apply_modality_lut(values, dataset)
-
-    def both(values: Values) -> Values:
-        with np.errstate(over="ignore"):  # of a narrow sigmoid: what is far outside is black all the same
-            return apply_voi_lut(modality(values), dataset, index=0)
-
-    if "VOILUTSequence" in dataset or "WindowCenter" in dataset:
-        low, high = np.percentile(both(sample), [1, 99])
-        if low < high:
-            return both
-    return modality if "ModalityLUTSequence" in dataset or "RescaleSlope" in dataset else None
-
-
-def _looked_up(dataset: Dataset, stored: Values, curve: Callable[[Values], Values]) -> Grey:
-    """What `_shown` gives for 8 or 16 bits, found once for each value that the image has."""
-    least = np.iinfo(stored.dtype).min
-    present = np.zeros(2 ** (8 * stored.itemsize), dtype=bool)
-    for rows in strips(*stored.shape):
-        present[stored[rows].astype(np.intp) - least] = True
-    grey = _shown(dataset, (np.flatnonzero(present) + least).astype(stored.dtype), curve)
-    table = np.zeros(present.size, grey.dtype)
-    table[present] = grey
-    return by_strips(lambda part: table[part.astype(np.intp) - least], stored)
-
-
-def _shown(dataset: Dataset, stored: Values, curve: Callable[[Values], Values] | None) -> Grey:
-    """Stored values, the image's or each of them once, to grey values with air dark; they may be overwritten."""
-    grey = _narrowed(stored if curve is None else by_strips(lambda part: _single(curve(part)), stored))
-    if grey.dtype.kind == "f" and not np.isfinite(grey).all():
-        raise ValueError
-    if dataset.PhotometricInterpretation == "MONOCHROME1":
-        grey = negated(grey)
-    return _padded(dataset, stored, grey)
-
-
-def _luminance(colour: Values) -> Values:
-    grey = colour[..., :3] @ np.array([0.299, 0.587, 0.114])
-    narrowed: Values = (grey + 0.5).astype(np.uint8) if colour.dtype == np.uint8 else grey.astype(np.float32)
-    return narrowed
-
-
-def _narrowed(values: Values) -> Values:
-    """Values as uint8, uint16 or float32."""
-    if values.dtype.kind == "u" and values.dtype.itemsize <= 2:
-        return values.astype(values.dtype.newbyteorder("="), copy=False)
-    if values.dtype.kind in "iu":
-        low = int(values.min())
-        if int(values.max()) - low < 2**16:
-            return by_strips(lambda part: (part.astype(np.int64) - low).astype(np.uint16), values)
-    return values.astype(np.float32, copy=False)
-
-
-def _padded(dataset: Dataset, stored: Values, grey: Values) -> Values:
-    """Paint what lies outside the image (Pixel Padding Value) as dark as the darkest pixel inside."""
-    if "PixelPaddingValue" not in dataset:
-        return grey
-    ends = [int(dataset.PixelPaddingValue), int(dataset.get("PixelPaddingRangeLimit", dataset.PixelPaddingValue))]
-    outside = stored >= min(ends)
-    outside &= stored <= max(ends)
-    if outside.all() or not outside.any():
-        return grey
-    grey[outside] = grey.min(where=~outside, initial=grey.max())
-    return grey
-
-
-def _single(values: Values) -> Values:
-    return values.astype(np.float32, copy=False) if values.dtype.kind == "f" else values

@@ -18,7 +18,7 @@ OLDEST = 90.0
 """Ages over 89 years are stored as this one (HIPAA Safe Harbor, 45 CFR 164.514(b)(2)(i)(C))."""
 
 _SILENT = {"", "UNKNOWN", "UNK", "OTHER", "NONE", "NA", "N A", "NULL", "NAN", "UNSPECIFIED", "NOT SPECIFIED", "ANY"}
-_BLANKED = re.compile(r"ANON[A-Z ]*")
+_BLANKED = re.compile(r"ANON[A-Z0 ]*")
 _OTHER_MODALITIES = {
     "CT",
     "MR",

@@ -27,7 +27,7 @@ MAX_PIXELS = 50_000_000
 
 BYTES_PER_PIXEL = 12
 """Memory that decoding may take beside the file, for each pixel that is allowed: 600 MB for a film of `MAX_PIXELS`.
-What takes more for a pixel (colour of 16 bits, colour in JPEG 2000) must have fewer of them."""
+DICOM that takes more for a pixel (colour of 32 bits, colour in JPEG 2000) must have fewer of them."""
 
 MIN_SIDE = 64
 """Shortest side of a usable film, pixels, unless the caller asks for more: the least that `Preprocessing.stored_side`
@@ -99,7 +99,7 @@ def read_film(
         data: the file's bytes, or its path.
         key: secret for the pseudonyms of patient and study (HMAC-SHA256); without it both are None.
         max_bytes: larger files are refused unread.
-        max_pixels: larger pictures are refused before they are decoded, and those that would take more than
+        max_pixels: larger pictures are refused before they are decoded, and DICOM that would take more than
             `BYTES_PER_PIXEL` times as many bytes of memory.
         min_side: pictures with a shorter side are refused, pixels.
 

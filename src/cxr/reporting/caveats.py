@@ -200,7 +200,7 @@ def _single_class_sources(labelled: pd.DataFrame) -> Iterator[Caveat]:
     named = labelled.assign(source=labelled["source"].fillna(UNKNOWN))
     classes = named.groupby("source")["label"].nunique()
     single = sorted(classes[classes == 1].index)
-    guess = guess_from_source(named)
+    guess = guess_from_source(labelled)
     share, baseline = guess.share, guess.baseline
     if share.value is not None and baseline.value is not None and (single or share.value - baseline.value > 0.1):
         holds = f"Sources that hold a single class: {_listed(single)}. " if single else ""
@@ -278,8 +278,8 @@ def _unknown_attributes(films: pd.DataFrame) -> Iterator[Caveat]:
             title="Unknown patients",
             text=(
                 f"{100 * films['patient_id'].isna().mean():.0f}% of films name no patient. Two films of one person can "
-                "lie on both sides of the split unless they are of one study or look alike, which makes figures too "
-                "good."
+                "lie on both sides of the split unless they look alike or share a study of their own, which makes "
+                "figures too good."
             ),
             serious=True,
         )

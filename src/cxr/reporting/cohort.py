@@ -42,8 +42,8 @@ def split_table(films: pd.DataFrame, findings: tuple[str, ...]) -> Table:
         columns=("Class", *(name.capitalize() for name in names), "All"),
         rows=tuple(rows),
         note=(
-            "A patient group joins the films of one patient or study, and near-duplicates; no group straddles two "
-            "parts."
+            "A patient group joins the films of one patient, of one study unless its number is of several patients, "
+            "and look-alikes; no group straddles two parts."
         ),
     )
 
@@ -120,7 +120,7 @@ class SourceGuess:
     films: int
     right: int
     most_frequent: int
-    named: bool = True
+    named: bool
 
     @property
     def share(self) -> Number:
@@ -141,10 +141,11 @@ class SourceGuess:
 
 def guess_from_source(films: pd.DataFrame) -> SourceGuess:
     """Guess the class of every test film from its source alone; an unknown source counts as one more source."""
+    named = bool(films["source"].notna().any())
     known = films.dropna(subset=["label"]).assign(source=films["source"].fillna(UNKNOWN))
     training, test = known[known["split"] == Split.TRAIN], known[known["split"] == Split.TEST]
     if training.empty or test.empty:
-        return SourceGuess(films=len(test), right=0, most_frequent=0)
+        return SourceGuess(films=len(test), right=0, most_frequent=0, named=named)
     common = training["label"].mode().iloc[0]
     by_source = training.groupby("source")["label"].agg(lambda labels: labels.mode().iloc[0])
     guesses = test["source"].map(by_source).fillna(common)
@@ -152,7 +153,7 @@ def guess_from_source(films: pd.DataFrame) -> SourceGuess:
         films=len(test),
         right=int((guesses == test["label"]).sum()),
         most_frequent=int((test["label"] == common).sum()),
-        named=bool(films["source"].notna().any()),
+        named=named,
     )
 
 

@@ -82,7 +82,7 @@ def render_model_card(
         metrics=metrics,
         recipe=recipe,
         findings_text=_joined(manifest.findings),
-        phantoms=phantom_caveat(films.dropna(subset=["label", "split"])),
+        phantoms=phantom_caveat(films),
         phantoms_beside=phantoms_beside(recipe.sampling, manifest.provenance.training_sources),
         tables={table.name: table for table in tables if table},
         prediction_sets=narrative.prediction_sets(metrics, recipe.gate),

@@ -8,6 +8,7 @@ import pandas as pd
 
 from cxr.contracts.bundle import Provenance
 from cxr.contracts.recipe import Recipe
+from cxr.domain import Split
 from cxr.modeling.phantoms import is_phantom
 from cxr.reporting.caveats import Caveat
 from cxr.reporting.tables import Cell, Table
@@ -18,9 +19,14 @@ _PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "optuna"
 
 
 def drawn_films(films: pd.DataFrame) -> Drawn:
-    """How many of the films of an index were drawn by the project itself; those of an unknown source were not."""
-    drawn = [is_phantom(source) for source in films["source"].fillna("")]
+    """How many of the test films of an index were drawn by the project itself; those of an unknown source were not."""
+    drawn = [is_phantom(source) for source in _tested(films)["source"].fillna("")]
     return "none" if not any(drawn) else "all" if all(drawn) else "some"
+
+
+def _tested(films: pd.DataFrame) -> pd.DataFrame:
+    """Those that figures are of."""
+    return films[films["label"].notna() & (films["split"] == str(Split.TEST))]
 
 
 def phantom_caveat(films: pd.DataFrame) -> Caveat | None:
@@ -34,7 +40,7 @@ def phantom_caveat(films: pd.DataFrame) -> Caveat | None:
             text="The films are drawn by the project itself: the figures show that the pipeline works, and no more.",
             serious=True,
         )
-    names = sorted(source for source in films["source"].dropna().unique() if is_phantom(source))
+    names = sorted(source for source in _tested(films)["source"].dropna().unique() if is_phantom(source))
     return Caveat(
         title="Phantoms among patients",
         text=(

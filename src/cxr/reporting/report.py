@@ -81,7 +81,7 @@ class ReportData:
 
     @property
     def drawn(self) -> Drawn:
-        """How many of the films are drawn, not taken."""
+        """How many of the test films are drawn, not taken."""
         return drawn_films(self.films)
 
 

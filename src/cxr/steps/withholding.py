@@ -15,6 +15,7 @@ from cxr.contracts.arrays import read_arrays, write_arrays
 from cxr.contracts.crossval import UntrainedFold
 from cxr.contracts.files import read_json
 from cxr.contracts.metrics import PredictionSetLimits
+from cxr.contracts.overlay import with_values
 from cxr.contracts.recipe import Recipe, SplitRecipe
 from cxr.contracts.split import FOLDS_FILE, Fold, Folds
 from cxr.contracts.studies import StudyIndex
@@ -29,6 +30,7 @@ from cxr.evaluation.unseen import UnseenFilms
 from cxr.modeling.dataset import FilmArray
 from cxr.modeling.fit import fit
 from cxr.modeling.inference import infer
+from cxr.modeling.phantoms import phantoms_beside
 from cxr.modeling.refit import read_unseen
 from cxr.steps.split.folds import in_fold, withheld_together
 
@@ -223,6 +225,12 @@ def _groups(films: FilmArray) -> tuple[str, ...]:
     return tuple(films.index.films["group_id"].astype(str))
 
 
+def _with_phantoms_of(bench: Bench) -> Recipe:
+    """The recipe with as many phantoms as its model learns: films that a fold withholds may be phantoms, too."""
+    beside = phantoms_beside(bench.recipe.sampling, bench.films.sources)
+    return with_values(bench.recipe, {"sampling.phantoms": beside})
+
+
 def _train_and_test(
     bench: Bench, fold: Fold, *, train: FilmArray, validation: FilmArray, test: FilmArray
 ) -> dict[str, Any]:
@@ -232,7 +240,7 @@ def _train_and_test(
         raise TrainingError(f"no film of {withheld} was drawn to test on; raise search.films, or set it to 0 for all")
     logger.info("withholding %s", withheld)
     fitted = fit(
-        recipe=bench.recipe,
+        recipe=_with_phantoms_of(bench),
         train=train,
         validation=validation,
         device=bench.device,

@@ -136,7 +136,7 @@ def _caveats(films: pd.DataFrame, unlabelled: int, recipe: SplitRecipe) -> list[
     if unknown:
         caveats.append(
             f"{unknown:,} of {len(films):,} films name no patient: two films of one patient may be in two parts unless "
-            "they are of one study or look alike."
+            "they look alike or share a study of their own."
         )
     numbered = films.groupby("patient_id")["source"].nunique()
     if shared := int((numbered > 1).sum()):
