@@ -1,5 +1,6 @@
 """Running an exported graph with ONNX Runtime, without torch."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -126,6 +127,8 @@ class BundleSession:
 
 
 def _open(path: Path, threads: int | None, device: Device) -> "InferenceSession":
+    # From 1.32 on it reports to its makers as soon as it is loaded; its own switch in Python comes too late.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
