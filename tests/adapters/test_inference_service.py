@@ -1,6 +1,7 @@
 """What a new bundle changes of the InferenceService that the chart renders."""
 
 import copy
+import json
 from pathlib import Path
 
 import jsonschema
@@ -99,6 +100,13 @@ def test_what_somebody_else_put_in_stays_and_the_canary_goes(service):
     assert back["spec"]["predictor"] == found["spec"]["predictor"]
     assert "canary" not in back["spec"]
     assert (annotation(back, CANDIDATE), annotation(back, BEFORE)) == ("", "")
+
+
+def test_a_deployment_that_noted_no_address_is_taken_back(service):
+    half = to_bundle(service, digest=NEW, uri=S3)
+    noted = json.loads(annotation(half, BEFORE))
+    half["metadata"]["annotations"][BEFORE] = json.dumps({name: noted[name] for name in ("predictor", "canary")})
+    assert to_before(half, digest=NEW) == service
 
 
 def test_a_deployment_after_one_that_never_ended_and_a_rollback_goes_back_to_the_rollback(service):

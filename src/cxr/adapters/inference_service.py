@@ -39,7 +39,7 @@ class _Before(Contract, frozen=True, kw_only=True):
     Attributes:
         predictor: the fields that it changes; None removes.
         canary: `spec.canary`.
-        address: of the bundle that it deploys.
+        address: of the bundle that it deploys; empty where it was not noted.
     """
 
     predictor: Object
@@ -221,7 +221,7 @@ def _before(service: Object) -> _Before:
 
 
 def _is_left(service: Object, before: _Before) -> bool:
-    return _left(service) == before.predictor or storage_uri(service).rstrip("/") == before.address
+    return before.address in ("", storage_uri(service).rstrip("/")) or _left(service) == before.predictor
 
 
 def _change(service: Object, annotations: dict[str, str | None], **spec: Any) -> Object:
