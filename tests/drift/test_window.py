@@ -1,5 +1,4 @@
 import contextlib
-import resource
 import signal
 import subprocess
 import sys
@@ -13,11 +12,12 @@ from hypothesis import strategies as st
 
 from cxr.contracts.events import PredictionEvent
 from cxr.drift.window import DurableWindow
+from support.full_disk import files_at_most
 
 WRITER = """
 import sys
 sys.path.insert(0, sys.argv[2])
-from test_window import make
+from drift.test_window import make
 from cxr.drift.window import DurableWindow
 from pathlib import Path
 window = DurableWindow(Path(sys.argv[1]), capacity=50, segment=40)
@@ -51,17 +51,6 @@ def opened(folder, **options):
 def kept(folder, **options):
     with opened(folder, **options) as window:
         return names(window)
-
-
-@contextlib.contextmanager
-def files_at_most(size):
-    """Writes beyond `size` fail, in part or in whole, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def names(window):
@@ -107,7 +96,7 @@ def test_a_torn_last_line_is_cut_off_and_the_rest_stays(tmp_path_factory, cut):
 
 
 def test_what_was_taken_survives_sigkill(tmp_path):
-    command = [sys.executable, "-c", WRITER, str(tmp_path / "w"), str(Path(__file__).parent)]
+    command = [sys.executable, "-c", WRITER, str(tmp_path / "w"), str(Path(__file__).parents[1])]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         acknowledged = [int(process.stdout.readline()) for _ in range(70)]
         process.send_signal(signal.SIGKILL)

@@ -217,12 +217,6 @@ def _single_class_sources(labelled: pd.DataFrame) -> Iterator[Caveat]:
 
 def _few_sources(labelled: pd.DataFrame) -> Iterator[Caveat]:
     sources = set(labelled["source"].fillna(UNKNOWN))
-    if len(sources) == 1 and sources != {UNKNOWN}:
-        yield Caveat(
-            title="One source",
-            text="All films come from one source: nothing here says how the model does on another scanner or hospital.",
-            serious=True,
-        )
     if sources == {UNKNOWN}:
         yield Caveat(
             title="Sources unknown",
@@ -231,6 +225,12 @@ def _few_sources(labelled: pd.DataFrame) -> Iterator[Caveat]:
                 "from another, and how the model does on a source that it never saw (leave-one-source-out) cannot be "
                 "measured. Name the source of each film in an index."
             ),
+            serious=True,
+        )
+    elif len(sources) == 1:
+        yield Caveat(
+            title="One source",
+            text="All films come from one source: nothing here says how the model does on another scanner or hospital.",
             serious=True,
         )
 

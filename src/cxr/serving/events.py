@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from cxr.contracts.events import BATCH, PredictionEvent, encode_batch
 from cxr.contracts.prediction import FilmPrediction
+from cxr.serving.sidecar_client import sidecar_client
 
 logger = logging.getLogger(__name__)
 
@@ -82,8 +83,7 @@ class EventQueue:
             capacity: most events that wait; beyond it the oldest are dropped.
         """
         self.enabled = url is not None
-        self._url = f"{(url or '').rstrip('/')}/events"
-        self._headers = {"Content-Type": BATCH} | ({} if token is None else {"Authorization": f"Bearer {token}"})
+        self._url, self._token = url or "", token
         self._capacity = capacity
         self._waiting: deque[PredictionEvent] = deque()
         self._counts = EventCounts(sent=0, dropped=0, failed=0)
@@ -131,10 +131,8 @@ class EventQueue:
 
     async def _run(self) -> None:
         pause = _FIRST_PAUSE
-        # the sidecar is a neighbour: no proxy may come between
-        async with httpx.AsyncClient(
-            headers=self._headers, timeout=_TIMEOUT, trust_env=False, verify=self._url.startswith("https:")
-        ) as client:
+        content = {"Content-Type": BATCH}
+        async with sidecar_client(self._url, token=self._token, timeout=_TIMEOUT, headers=content) as client:
             while self._waiting or not self._closing:
                 if not self._waiting:
                     self._wake.clear()
@@ -149,7 +147,7 @@ class EventQueue:
         """Send the oldest events; whether the sidecar answered for them."""
         batch = [self._waiting.popleft() for _ in range(min(_MOST_AT_ONCE, len(self._waiting)))]
         try:
-            response = await client.post(self._url, content=encode_batch(batch))
+            response = await client.post("/events", content=encode_batch(batch))
         except asyncio.CancelledError:
             self._put_back(batch)
             raise

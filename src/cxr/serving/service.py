@@ -26,8 +26,8 @@ from cxr.serving.engine import BackendClosed, Classified, ForwardFailed, QueueFu
 from cxr.serving.journal import Journal
 from cxr.serving.loaded import LoadedBundle
 from cxr.serving.metrics import Metrics
+from cxr.serving.pending import PendingBytes
 from cxr.serving.problems import Overloaded, Problem, refusal, unexpected
-from cxr.serving.security.middleware import PendingBytes
 from cxr.serving.settings import Settings
 from cxr.steps.predict import Prepared
 

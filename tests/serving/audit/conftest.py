@@ -1,10 +1,23 @@
 """Trails of a few segments, made once and copied where they are changed."""
 
 import shutil
+import uuid
 
 import pytest
 
+from support import rgw
 from support.audit_trail import Stored, until, write_trail
+from support.rgw import Gateway
+
+gateway = rgw.gateway
+
+
+@pytest.fixture
+def bucket(gateway: Gateway) -> str:
+    """A new bucket with object lock."""
+    name = f"audit-{uuid.uuid4().hex[:12]}"
+    gateway.client.make_bucket(name, object_lock=True)
+    return name
 
 
 @pytest.fixture(scope="session")

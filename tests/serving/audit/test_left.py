@@ -1,7 +1,6 @@
 """`cxr audit ship`, against a real store that locks objects."""
 
 import shutil
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,29 +9,19 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cxr.adapters.object_store import ObjectStore, ObjectStoreConfig
+from cxr.serving.audit.carry import COMPLIANCE
 from cxr.serving.audit.chain import Chain
 from cxr.serving.audit.commands import audit
 from cxr.serving.audit.report import AuditReport
 from cxr.serving.audit.segment import segment_files
-from cxr.serving.audit.ship import COMPLIANCE
 from cxr.serving.audit.source import bucket_sources
 from cxr.serving.audit.verify import verify
 from cxr.serving.settings import Settings
-from support import rgw
 from support.audit_trail import KEY, Stored, key_use, write_trail
 from support.ports import free_port
 from support.rgw import Gateway
 
-gateway = rgw.gateway
-
 Ship = Callable[..., Result]
-
-
-@pytest.fixture
-def bucket(gateway: Gateway) -> str:
-    name = f"audit-{uuid.uuid4().hex[:12]}"
-    gateway.client.make_bucket(name, object_lock=True)
-    return name
 
 
 @pytest.fixture

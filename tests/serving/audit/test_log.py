@@ -2,13 +2,10 @@
 
 import asyncio
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +19,7 @@ from cxr.serving.audit.chain import Chain
 from cxr.serving.audit.log import AuditLog
 from cxr.serving.audit.record import AuditError, AuditRecord, Interrupted, KeyUse, Recovered
 from support.audit_trail import KEY, Stored, key_use, prediction, until, write_trail
+from support.full_disk import files_at_most
 
 
 @pytest.fixture
@@ -290,17 +288,6 @@ def test_sigkill_under_load_loses_nothing_that_was_acknowledged(folder: Path) ->
     stored = {record.sequence: record.event for record in records(folder)}
     assert len(acknowledged) >= sum(200 + 37 * start for start in range(4))
     assert acknowledged == {sequence: stored[sequence].request_id for sequence in acknowledged}  # type: ignore[union-attr]
-
-
-@contextmanager
-def files_at_most(size: int) -> Iterator[None]:
-    """Writes beyond `size` fail, in part or in whole, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 class TestAFullDisk:

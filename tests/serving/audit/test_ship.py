@@ -5,7 +5,6 @@ import shutil
 import socket
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -24,19 +23,9 @@ from cxr.serving.audit.record import AuditError
 from cxr.serving.audit.report import AuditReport
 from cxr.serving.audit.source import bucket_sources
 from cxr.serving.audit.verify import verify
-from support import rgw
 from support.audit_trail import KEY, Stored, key_use, until
 from support.ports import free_port
 from support.rgw import Gateway
-
-gateway = rgw.gateway
-
-
-@pytest.fixture
-def bucket(gateway: Gateway) -> str:
-    name = f"audit-{uuid.uuid4().hex[:12]}"
-    gateway.client.make_bucket(name, object_lock=True)
-    return name
 
 
 @pytest.fixture

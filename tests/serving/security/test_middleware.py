@@ -20,9 +20,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 
+from cxr.serving.pending import PendingBytes
 from cxr.serving.problems import Overloaded, Problem
 from cxr.serving.security import middleware
-from cxr.serving.security.middleware import PendingBytes, protect, request_id_of
+from cxr.serving.security.middleware import protect, request_id_of
 from cxr.serving.security.tls import development_certificate, server_context
 
 CANARY = "DOE^JOHN^19700101"

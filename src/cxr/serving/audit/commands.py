@@ -11,11 +11,11 @@ import msgspec
 
 from cxr.adapters.object_store import ObjectStore, ObjectStoreConfig
 from cxr.errors import CxrError
+from cxr.serving.audit.carry import Shipping, bucket_address
 from cxr.serving.audit.chain import Altered, Chain
 from cxr.serving.audit.left import Left, ship_left
 from cxr.serving.audit.record import KINDS, AuditError, AuditRecord, Head
 from cxr.serving.audit.report import AuditReport
-from cxr.serving.audit.ship import Shipping, bucket_address
 from cxr.serving.audit.source import TrailSource, bucket_sources, folder_source
 from cxr.serving.audit.verify import verify as verify_source
 from cxr.serving.security.private import read_secret

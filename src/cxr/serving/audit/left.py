@@ -8,10 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from cxr.errors import CxrError
+from cxr.serving.audit.carry import Carrier, Shipping, shipments, unshipped
 from cxr.serving.audit.chain import Altered, Chain
 from cxr.serving.audit.log import locked, now, usable
 from cxr.serving.audit.record import AuditError
-from cxr.serving.audit.ship import Carrier, Shipping, shipments, unshipped
 from cxr.serving.audit.source import SegmentSource, folder_source
 from cxr.serving.audit.trail import Trail
 

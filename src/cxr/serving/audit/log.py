@@ -34,10 +34,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
+from cxr.serving.audit.carry import Shipping
 from cxr.serving.audit.chain import Chain
 from cxr.serving.audit.record import AuditError, AuditEvent, Head, SegmentsRemoved, checked
 from cxr.serving.audit.segment import LOCK_FILE
-from cxr.serving.audit.ship import Shipper, Shipping
+from cxr.serving.audit.ship import Shipper
 from cxr.serving.audit.trail import Trail
 
 logger = logging.getLogger(__name__)

@@ -7,6 +7,7 @@ import httpx
 
 from cxr.serving.security.private import read_token
 from cxr.serving.settings import Settings
+from cxr.serving.sidecar_client import sidecar_client
 
 logger = logging.getLogger(__name__)
 
@@ -18,21 +19,16 @@ class DriftReport:
 
     def __init__(self, settings: Settings) -> None:
         """Read the token; raises `ServingError` when it cannot be used."""
-        self._url = None if settings.drift_url is None else f"{settings.drift_url.rstrip('/')}/drift_report"
-        token = read_token(settings.drift_token_file)
-        self._headers = {"Accept": "application/json"}
-        self._headers |= {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._url, self._token = settings.drift_url, read_token(settings.drift_token_file)
 
     async def read(self) -> dict[str, Any]:
         """The sidecar's JSON, or the state `unavailable` and why."""
         if self._url is None:
             return {"state": "unavailable", "reason": "no drift sidecar is configured"}
         try:
-            # the sidecar is a neighbour: no proxy may come between
-            async with httpx.AsyncClient(
-                headers=self._headers, timeout=_PATIENCE, trust_env=False, verify=self._url.startswith("https:")
-            ) as client:
-                response = await client.get(self._url)
+            accepted = {"Accept": "application/json"}
+            async with sidecar_client(self._url, token=self._token, timeout=_PATIENCE, headers=accepted) as client:
+                response = await client.get("/drift_report")
             response.raise_for_status()
             report: dict[str, Any] = response.json()
         except (httpx.HTTPError, ValueError) as error:

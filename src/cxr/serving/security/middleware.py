@@ -9,7 +9,8 @@ from ipaddress import ip_address
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cxr.serving.problems import BodyTooLarge, Overloaded, Problem, TooSlow, unexpected
+from cxr.serving.pending import PendingBytes
+from cxr.serving.problems import BodyTooLarge, Problem, TooSlow, unexpected
 
 _REQUEST_ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _HOST = re.compile(r"(?:\[(?P<address>[^\]]*)\]|(?P<name>[^:\[\]]*))(?::\d*)?", re.ASCII)
@@ -32,9 +33,7 @@ _LINGER = 2.0
 """Seconds for which the rest of a refused body is thrown away: a client that still sends would not see the answer."""
 
 
-def protect(
-    app: ASGIApp, *, max_bytes: int, timeout: float, tls: bool, pending: "PendingBytes | None" = None
-) -> ASGIApp:
+def protect(app: ASGIApp, *, max_bytes: int, timeout: float, tls: bool, pending: PendingBytes | None = None) -> ASGIApp:
     """An application behind, outermost first: request id, security headers, error bodies, time limit, body limit.
 
     Args:
@@ -146,36 +145,13 @@ class TimeLimit:
             raise TooSlow(self._seconds, arrived=incoming.ended or not _has_body(scope)) from None
 
 
-class PendingBytes:
-    """Bytes of bodies and messages that requests under way have received, by whichever way."""
-
-    def __init__(self, most: int | None = None, *, tell: Callable[[int], None] = lambda _: None) -> None:
-        """Begin at none.
-
-        Args:
-            most: that there is room for; no limit when None.
-            tell: told of every change.
-        """
-        self._most, self._tell, self._bytes = most, tell, 0
-
-    def add(self, size: int) -> None:
-        """Count bytes that have come, or, below 0, that are not held any more."""
-        self._bytes += size
-        self._tell(self._bytes)
-
-    def check(self) -> None:
-        """Raise `Overloaded` when there are too many."""
-        if self._most is not None and self._bytes > self._most:
-            raise Overloaded("too many uploads are under way", retry_after=1)
-
-
 class BodyLimit:
     """Refuses a body that is too large (413), and one for which other requests leave no room (503).
 
     The size is what Content-Length says, and what comes.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, *, pending: "PendingBytes") -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, *, pending: PendingBytes) -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._pending = pending

@@ -43,12 +43,13 @@ def write_studies(folder: Path, cohort: Cohort, *, store: Path, started: float) 
     for film in cohort.kept():
         name = f"{film.stored.image_id}.png"
         _link(store / IMAGES_FOLDER / name, images / name)
-    for image_id, mask in cohort.masks().items():
+    stored_masks = cohort.masks()
+    for image_id, mask in stored_masks.items():
         _link(store / MASKS_FOLDER / f"{mask}.png", masks / f"{image_id}.png")
     index = cohort.index()
     index.write(folder)
     _write_lists(folder, cohort)
-    report = _report(cohort, index)
+    report = _report(cohort, index, masked=len(stored_masks))
     _write_page(folder, cohort, index, report, store)
     report = msgspec.structs.replace(report, seconds=round(time.monotonic() - started, 3))
     write_json(folder / INGEST_FILE, report)
@@ -90,7 +91,7 @@ def _write_table(path: Path, header: tuple[str, ...], rows: Iterable[tuple[str, 
     write_bytes(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
-def _report(cohort: Cohort, index: StudyIndex) -> IngestReport:
+def _report(cohort: Cohort, index: StudyIndex, *, masked: int) -> IngestReport:
     verdict = cohort.verdict
     kinds = Counter(duplicate.kind for duplicate in verdict.duplicates)
     counts = Counter((label, cohort.known[position].source) for position, label in verdict.labels.items())
@@ -103,7 +104,7 @@ def _report(cohort: Cohort, index: StudyIndex) -> IngestReport:
         near_duplicates=kinds["near"],
         look_alikes=len(verdict.look_alikes),
         polarity_corrected=sum(film.stored.polarity_corrected for film in cohort.kept()),
-        masked=len(cohort.masks()),
+        masked=masked,
         patients=int(index.films["patient_id"].nunique()),
         groups=int(index.films["group_id"].nunique()),
         films=tuple(FilmCount(label=label, source=source, films=films) for (label, source), films in ordered),
